@@ -1,0 +1,31 @@
+"""What the loop needs from a set of tools."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from pydantic import BaseModel, Field
+
+from loom.messages import ToolDef, ToolResult, utcnow
+
+
+class ToolEvent(BaseModel):
+    """A tool appeared, went away or changed."""
+
+    kind: Literal["added", "removed", "updated"]
+    tool: str
+    server: str | None = None
+    at: datetime = Field(default_factory=utcnow)
+
+
+@runtime_checkable
+class ToolHost(Protocol):
+    """Something that offers tools. `call` never raises for a tool that fails: failure is a result."""
+
+    async def list_tools(self, *, query: str | None = None) -> list[ToolDef]: ...
+
+    async def call(self, tool: str, args: Mapping[str, Any], *, call_id: str = "") -> ToolResult: ...
+
+    def watch(self) -> AsyncIterator[ToolEvent]: ...
