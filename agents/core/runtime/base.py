@@ -1,0 +1,92 @@
+"""What the loop needs in order to survive: a place where finished steps are remembered."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+
+class RuntimeSession(Protocol):
+    """One run on a runtime. A session of a durable runtime also has `step` and `stream_step`."""
+
+    id: str
+
+    async def deliver(self, name: str, payload: Any) -> None: ...
+
+
+@runtime_checkable
+class Runtime(Protocol):
+    """Runs named steps. A durable one remembers each result and gives it back when the run is replayed.
+
+    Names are structural paths, such as `turn:3/tool:call_2`, so that parallel branches replay in any order.
+    """
+
+    name: str
+
+    async def step(
+        self,
+        name: str,
+        fn: Callable[..., Awaitable[Any]],
+        *args: Any,
+        idempotency_key: str | None = None,
+        **kwargs: Any,
+    ) -> Any: ...
+
+    def stream_step(
+        self, name: str, fn: Callable[..., AsyncIterator[Any]], *args: Any, **kwargs: Any
+    ) -> AsyncIterator[Any]: ...
+
+    def session(self, session_id: str) -> AbstractAsyncContextManager[RuntimeSession]: ...
+
+    async def signal(self, session_id: str, name: str, payload: Any) -> None: ...
+
+
+@dataclass
+class InProcSession:
+    """A run that lives and dies with this process."""
+
+    id: str
+    delivered: dict[str, Any] = field(default_factory=dict)
+
+    async def deliver(self, name: str, payload: Any) -> None:
+        self.delivered[name] = payload
+
+
+class InProcRuntime:
+    """Runs each step at once and remembers nothing. The loop knows it and skips it."""
+
+    name = "inproc"
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, InProcSession] = {}
+
+    async def step(
+        self,
+        name: str,
+        fn: Callable[..., Awaitable[Any]],
+        *args: Any,
+        idempotency_key: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        return await fn(*args, **kwargs)
+
+    async def stream_step(
+        self, name: str, fn: Callable[..., AsyncIterator[Any]], *args: Any, **kwargs: Any
+    ) -> AsyncIterator[Any]:
+        async for item in fn(*args, **kwargs):
+            yield item
+
+    @asynccontextmanager
+    async def session(self, session_id: str) -> AsyncIterator[InProcSession]:
+        session = self._sessions.setdefault(session_id, InProcSession(session_id))
+        try:
+            yield session
+        finally:
+            self._sessions.pop(session_id, None)
+
+    async def signal(self, session_id: str, name: str, payload: Any) -> None:
+        session = self._sessions.get(session_id)
+        if session is not None:
+            await session.deliver(name, payload)

@@ -1,0 +1,159 @@
+"""Agents with their immutable versions, and runs with the journal of what happened in them."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from django.db import models
+from django.db.models.functions import Now
+
+from governance.models import TenantQuerySet, TenantRow
+from governance.tenancy import TenantForeignKey
+
+SCHEDULER = "current_setting('loom.scope', true) = 'scheduler'"
+
+
+class Agent(TenantRow):
+    """An agent or a workflow under a name. What it does is said by its versions."""
+
+    slug = models.SlugField(max_length=100)
+    name = models.CharField(max_length=200)
+    description = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    archived_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint("tenant", "slug", name="agent_slug_once")]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class AgentVersion(TenantRow):
+    """One immutable state of an agent: the SDK's declarative config, and its hash."""
+
+    agent = TenantForeignKey(Agent, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    spec = models.JSONField()
+    hash = models.CharField(max_length=64, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_by = models.CharField(max_length=200)
+
+    class Meta:
+        constraints = [models.UniqueConstraint("tenant", "agent", "number", name="agent_version_once")]
+
+    def __str__(self) -> str:
+        return f"{self.agent.slug}@{self.number}"
+
+
+class AgentLabel(TenantRow):
+    """A movable name for a version, such as `production`. Promotion moves it."""
+
+    PRODUCTION = "production"
+
+    agent = TenantForeignKey(Agent, on_delete=models.CASCADE, related_name="labels")
+    name = models.SlugField(max_length=50)
+    version = TenantForeignKey(AgentVersion, on_delete=models.PROTECT, related_name="labels")
+
+    class Meta:
+        constraints = [models.UniqueConstraint("tenant", "agent", "name", name="agent_label_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RunQuerySet(TenantQuerySet):
+    def newest_first(self) -> Self:
+        return self.order_by("-id")  # the key is a UUIDv7: sorted by time
+
+
+class Run(TenantRow):
+    """The summary of a run's journal, kept by the statement that writes the journal. See `services.append_events`."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        WAITING = "waiting"
+        CANCELLING = "cancelling"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    version = TenantForeignKey(AgentVersion, on_delete=models.PROTECT, related_name="runs")
+    parent = TenantForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="children")
+    user_id = models.CharField(max_length=200, null=True)  # noqa: DJ001 - None is a bucket of its own
+    session_id = models.CharField(max_length=200)
+    input = models.JSONField()
+    output = models.TextField(null=True)  # noqa: DJ001 - None: there is no answer yet
+    parsed = models.JSONField(null=True)
+    error = models.JSONField(null=True)
+    output_schema = models.JSONField(null=True)
+    metadata = models.JSONField(default=dict)
+
+    status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
+    priority = models.SmallIntegerField(default=0)
+    not_before = models.DateTimeField(null=True)
+    deadline_at = models.DateTimeField(null=True)
+
+    attempt = models.PositiveIntegerField(default=0)
+    fence = models.BigIntegerField(default=0)
+    lease_owner = models.CharField(max_length=100, default="")
+    lease_until = models.DateTimeField(null=True)
+
+    last_seq = models.PositiveIntegerField(default=0)
+    turns = models.PositiveIntegerField(default=0)
+    input_tokens = models.PositiveBigIntegerField(default=0)
+    cached_input_tokens = models.PositiveBigIntegerField(default=0)
+    output_tokens = models.PositiveBigIntegerField(default=0)
+    cost_usd = models.DecimalField(max_digits=16, decimal_places=8, default=0)
+
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    trace_id = models.CharField(max_length=32)
+
+    policies: ClassVar[dict[str, str]] = {"scheduler": f"USING ({SCHEDULER}) WITH CHECK ({SCHEDULER})"}
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(status__in=("running", "cancelling")) | models.Q(lease_until=None),
+                name="run_lease_only_while_it_runs",
+            )
+        ]
+        indexes = [
+            models.Index("tenant", "-priority", "id", name="run_queue", condition=models.Q(status="queued")),
+            models.Index("lease_until", name="run_lease", condition=models.Q(status__in=("running", "cancelling"))),
+            models.Index("tenant", name="run_busy", condition=models.Q(status__in=("running", "cancelling"))),
+            models.Index("tenant", "-id", name="run_newest"),
+            models.Index("tenant", "user_id", "session_id", "-id", name="run_conversation"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in (self.Status.SUCCEEDED, self.Status.FAILED, self.Status.CANCELLED)
+
+
+class RunEvent(models.Model):
+    """One line of a run's journal: history, replay and stream at once. `seq` has no gaps within its run."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.ForeignKey("governance.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False)
+    run = TenantForeignKey(Run, on_delete=models.CASCADE, related_name="events", db_index=False)
+    seq = models.PositiveIntegerField()
+    kind = models.CharField(max_length=100)
+    step_key = models.CharField(max_length=500, blank=True)
+    data = models.JSONField()
+    at = models.DateTimeField(db_default=Now())
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint("run", "seq", name="run_event_seq_once")]
+
+    def __str__(self) -> str:
+        return f"{self.seq} {self.kind}"

@@ -1,0 +1,123 @@
+"""Tenants, who belongs to them, and the credentials that speak for them."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+from uuid import UUID
+
+from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+from uuid_utils.compat import uuid7
+
+from loom.errors import NotFound
+
+
+class User(AbstractUser):
+    """A person who logs in. What they may do is said by their memberships."""
+
+
+class Tenant(models.Model):
+    """A customer: the wall between all rows."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=200)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    grants: ClassVar[str] = "SELECT, INSERT, UPDATE"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TenantQuerySet(models.QuerySet[Any]):
+    def of(self, tenant: Tenant) -> Self:
+        return self.filter(tenant_id=tenant.pk)
+
+    def one(self, pk: UUID | str) -> Any:
+        """The row with this key. Raises NotFound, also for a row of somebody else."""
+        row = self.filter(pk=pk).first()
+        if row is None:
+            raise NotFound(f"no {self.model._meta.verbose_name} {pk}")
+        return row
+
+
+class TenantRow(models.Model):
+    """A row that belongs to a tenant. `policies` adds row-level policies to the one that every tenant table has."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+", editable=False)
+
+    policies: ClassVar[dict[str, str]] = {}
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+
+class Membership(TenantRow):
+    """A person's place in a tenant."""
+
+    class Role(models.TextChoices):
+        OWNER = "owner"
+        OPERATOR = "operator"
+        APPROVER = "approver"
+        VIEWER = "viewer"
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    # At login the person is known and the tenant is not yet.
+    policies: ClassVar[dict[str, str]] = {
+        "own": "FOR SELECT USING (user_id::text = nullif(current_setting('loom.user', true), ''))"
+    }
+
+    class Meta:
+        constraints = [models.UniqueConstraint("tenant", "user", name="membership_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user} ({self.role})"
+
+
+class ApiKey(TenantRow):
+    """A program's credential: `loom_<prefix>_<secret>`. Only the SHA-256 of the secret is kept."""
+
+    class Scope(models.TextChoices):
+        READ = "read"
+        RUN = "run", "start and steer runs"
+        ADMIN = "admin", "change agents, keys and settings"
+
+    name = models.CharField(max_length=200)
+    prefix = models.CharField(max_length=16, unique=True, editable=False)
+    secret_hash = models.CharField(max_length=64, editable=False)
+    scopes = ArrayField(models.CharField(max_length=20, choices=Scope))
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, editable=False)
+
+    # A request brings the prefix before anybody knows the tenant.
+    policies: ClassVar[dict[str, str]] = {
+        "presented": "FOR SELECT USING (prefix = nullif(current_setting('loom.api_key', true), ''))"
+    }
+
+    def __str__(self) -> str:
+        return f"{self.name} (loom_{self.prefix}_…)"
+
+
+class IdempotentRequest(TenantRow):
+    """A POST that named an Idempotency-Key, and its answer once there is one."""
+
+    principal = models.CharField(max_length=200)
+    route = models.CharField(max_length=200)
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(null=True)
+    body = models.JSONField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint("tenant", "principal", "route", "key", name="idempotent_request_once")]
