@@ -48,6 +48,7 @@ class ToolDef(BaseModel):
     server: str | None = None
     destructive: bool = False
     effect: Effect = "keyed"
+    approval: bool | None = None  # True: a person before every call; False: never; None: the rules decide
 
 
 class ToolCall(BaseModel):
