@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from loom.errors import ConfigError
 
-PROJECT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 SERVICES = "services.json"
 
 
@@ -26,7 +26,7 @@ def _words(value: Any) -> Any:
 
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
-Folder = Annotated[Path, AfterValidator(lambda path: PROJECT / path.expanduser())]
+Folder = Annotated[Path, AfterValidator(lambda path: ROOT / path.expanduser())]
 Level = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
     BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
@@ -36,7 +36,9 @@ Level = Annotated[
 class Env(BaseSettings):
     """The variables and their defaults. Descriptions end the sentence "LOOM_… must be …"."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, case_sensitive=True)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, case_sensitive=True, validate_default=False
+    )
 
     secret_key: str = Field(
         "", validation_alias="LOOM_SECRET_KEY", min_length=32, description="at least 32 random characters", repr=False
@@ -64,7 +66,7 @@ class Env(BaseSettings):
         description="redis://:password@host:port/0",
         repr=False,
     )
-    data_dir: Folder = Field(Path("var"), validation_alias="LOOM_DATA_DIR", description="a folder")
+    data_dir: Folder = Field(ROOT / "var", validation_alias="LOOM_DATA_DIR", description="a folder")
     model: str = Field("", validation_alias="LOOM_MODEL", description="a model such as openai:gpt-5")
     modules: Words = Field((), validation_alias="LOOM_MODULES", description="import paths, separated by commas")
     worker_concurrency: int = Field(
@@ -88,6 +90,8 @@ class Env(BaseSettings):
         description="host names, separated by commas",
     )
 
+    behind_tls: bool = Field(False, validation_alias="LOOM_BEHIND_TLS", description="true or false")
+
     @model_validator(mode="before")
     @classmethod
     def _owner_is_app_by_default(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -110,7 +114,7 @@ class _ServicesFile(PydanticBaseSettingsSource):
         return None, field_name, False  # the file is taken as a whole, below
 
     def __call__(self) -> dict[str, Any]:
-        file = PROJECT / self.current_state.get("LOOM_DATA_DIR", "var") / SERVICES
+        file = ROOT / self.current_state.get("LOOM_DATA_DIR", "var") / SERVICES
         try:
             values: dict[str, Any] = json.loads(file.read_text())
         except FileNotFoundError:
@@ -138,7 +142,7 @@ def load_env() -> Env:
 
     Raises ConfigError. What `.env` says is put into the process environment, where model clients look for their keys.
     """
-    for name, value in dotenv_values(PROJECT / ".env").items():
+    for name, value in dotenv_values(ROOT / ".env").items():
         if value:
             os.environ.setdefault(name, value)
     try:
