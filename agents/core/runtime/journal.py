@@ -19,15 +19,16 @@ from loom.events import Event, Kind, Record, record_of
 from loom.ids import deterministic_hash
 
 
-# The last segment of a step's path says what it is: `model`, `tool:call_2`, `memory:recall`, or any other word.
+# The last segment of a step's path says what it is: `model`, `tool:call_2`, `recall`, or any other word.
 _KINDS: dict[str, tuple[str | None, str]] = {
     "model": (Kind.MODEL_STARTED, Kind.MODEL_COMPLETED),
     "tool": (Kind.TOOL_STARTED, Kind.TOOL_COMPLETED),
-    "memory": (None, Kind.MEMORY_RECALLED),
+    "recall": (None, Kind.MEMORY_RECALLED),
+    "remember": (None, Kind.MEMORY_STORED),
     "step": ("architecture.step.started", "architecture.step.completed"),
 }
 _ENDS = frozenset(completed for _, completed in _KINDS.values())
-_HARMLESS = frozenset({"model", "memory"})  # they change nothing outside, so their start need not be on disk first
+_HARMLESS = frozenset({"model", "recall"})  # they change nothing outside, so their start need not be on disk first
 
 
 class Journal(Protocol):

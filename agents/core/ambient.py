@@ -1,0 +1,68 @@
+"""What surrounds a run: given by whoever runs it, taken on by every agent and workflow nested in it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import anyio
+
+from agents.core import background
+from agents.core.architectures.base import Emit
+from agents.core.runtime.base import Runtime
+from governance.core.gate import Gate
+from loom.context import RunContext
+from loom.events import Event
+from memory.core.protocol import Memory
+
+
+@dataclass(frozen=True, slots=True)
+class Ambient:
+    """The context of a run and the layers that its agents share.
+
+    `runtime` is the session of a durable run; with one, every nested step is journaled in it under its path. An agent's own
+    memory, tone and workspace win over the ambient ones; an ambient `gate` is asked besides the agent's own.
+    """
+
+    context: RunContext
+    runtime: Runtime | None = None
+    gate: Gate | None = None
+    memory: Memory | None = None
+    emit: Emit | None = None
+    streaming: bool = False
+    path: str = ""
+    response_tone: str | None = None
+    workspace: Any | None = None
+
+    def below(self, name: str, **changes: Any) -> Ambient:
+        """The surroundings of something nested: its path starts with this one's."""
+        return replace(self, path=f"{self.path}{name}/", **changes)
+
+
+async def stream_events(run: Callable[[Emit], Awaitable[Any]], *, capacity: int = 128) -> AsyncIterator[Event]:
+    """The events of a run as they happen, over a bounded buffer: a slow reader slows the run.
+
+    Leaving the iteration early cancels the run and nothing else. What the run raises is shown as an ERROR event and then
+    raised here.
+    """
+    send, receive = anyio.create_memory_object_stream[Event](capacity)
+    failure: list[Exception] = []
+
+    async def work() -> None:
+        async with send:
+            try:
+                await run(send.send)
+            except Exception as error:
+                failure.append(error)
+                await send.send(Event.error("", error))
+
+    task = background.start(work)
+    try:
+        async with receive:
+            async for event in receive:
+                yield event
+    finally:
+        await task.stop()
+    if failure:
+        raise failure[0]

@@ -1,0 +1,72 @@
+"""ReAct: observe, think, act. The default loop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from agents.core import loop
+from agents.core.architectures.base import AgentSession, Dependencies
+from agents.core.prompt import opening
+from loom.events import Event
+from loom.messages import Message, Role, ToolCall, ToolDef
+
+if TYPE_CHECKING:
+    from agents.core.agent import Agent
+
+
+class ReAct:
+    """Ask the model; run the tools it calls, all of a turn at the same time; ask again, until it calls none.
+
+    Source: Yao et al., "ReAct: Synergizing Reasoning and Acting in Language Models", 2022 (arXiv:2210.03629), with the
+    native tool calls of today's models in place of parsed text. Costs one model call a turn.
+    """
+
+    name = "react"
+
+    def __init__(self, *, max_turns: int | None = None) -> None:
+        if max_turns is not None and max_turns < 1:
+            raise ValueError(f"max_turns is at least 1, not {max_turns}")
+        self.max_turns = max_turns
+
+    def declared_workers(self) -> Mapping[str, Agent]:
+        return {}
+
+    async def run(self, session: AgentSession, deps: Dependencies, prompt: str) -> AsyncIterator[Event]:
+        if not session.messages:
+            session.messages = await opening(session, deps, prompt)
+        else:
+            session.messages.append(Message(role=Role.USER, content=prompt))
+        await self._take_turns(session, deps)
+        for event in ():  # the loop has told everything there is to tell
+            yield event
+
+    async def _take_turns(self, session: AgentSession, deps: Dependencies) -> None:
+        cap = self.max_turns or deps.max_turns
+        last = session.turns + cap
+        while session.turns < last:
+            session.turns += 1
+            step = f"turn:{session.turns}"
+            tools = await deps.tools.list_tools()
+            reply = await loop.call_model(
+                session, deps, session.messages, step=f"{step}/model", tools=tools, output_schema=deps.output_schema
+            )
+            if reply is None:
+                return
+            session.output = reply.text
+            session.messages.append(reply.message())
+            if not reply.tool_calls:
+                return
+            calls = known(reply.tool_calls, tools)
+            results = await loop.call_tools(session, deps, calls, step=step)
+            session.messages.extend(loop.tool_messages(calls, results))
+        session.interrupt("max_turns_exceeded")
+
+
+def known(calls: Sequence[ToolCall], tools: Sequence[ToolDef]) -> list[ToolCall]:
+    """The calls with what their tools say of themselves: whether they destroy, and whether a person must approve."""
+    by_name = {tool.name: tool for tool in tools}
+    return [
+        call if (tool := by_name.get(call.tool)) is None else call.model_copy(update={"tool_def": tool})
+        for call in calls
+    ]

@@ -1,0 +1,63 @@
+"""A task that outlives the block that started it.
+
+Structured concurrency has no such thing, on purpose, and everything else here uses task groups. An async generator is the one
+place that needs it: its body is suspended at `yield`, may be closed from another task, and a task group held open across that
+would cancel whoever happens to close it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import anyio
+from anyio.abc import CancelScope
+
+
+class Background(Protocol):
+    async def stop(self) -> None:
+        """Cancel the work, unless it has ended, and wait until it has."""
+        ...
+
+
+class _Handle:
+    def __init__(self, scope: CancelScope, done: anyio.Event) -> None:
+        self._scope, self._done = scope, done
+
+    async def stop(self) -> None:
+        self._scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await self._done.wait()
+
+
+_running: set[object] = set()  # asyncio keeps only weak references to its tasks
+
+
+def start(work: Callable[[], Awaitable[None]]) -> Background:
+    """Start the work in a task of its own, with a copy of the current context. It must handle its own exceptions."""
+    scope, done = anyio.CancelScope(), anyio.Event()
+
+    async def run() -> None:
+        try:
+            with scope:
+                await work()
+        finally:
+            done.set()
+
+    if _is_trio():
+        import trio
+
+        trio.lowlevel.spawn_system_task(run)
+    else:
+        import asyncio
+
+        task = asyncio.get_running_loop().create_task(run())
+        _running.add(task)
+        task.add_done_callback(_running.discard)
+    return _Handle(scope, done)
+
+
+def _is_trio() -> bool:
+    import sniffio
+
+    return sniffio.current_async_library() == "trio"

@@ -1,0 +1,122 @@
+"""Typed answers: from a schema to a directive, and from a model's text to a value."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from loom.errors import OutputValidationError
+
+_FENCE = re.compile(r"```(?:[a-zA-Z0-9_-]*)\s*\n?(.*?)```", re.DOTALL)
+_DECODER = json.JSONDecoder()
+_MAX_ERRORS = 10
+
+
+@dataclass(frozen=True)
+class Output:
+    """What an answer must be: a Pydantic model, a union of them, or a JSON Schema.
+
+    `spec` is what the caller gave and what adapters with native structured output get.
+    """
+
+    spec: Any
+    schema: dict[str, Any]
+    members: tuple[type[BaseModel], ...]
+
+    def directive(self) -> str:
+        """What a model without native structured output reads."""
+        return (
+            "STRUCTURED OUTPUT REQUIRED. Answer with one JSON value that satisfies this JSON Schema, and nothing else: no "
+            f"prose, no code fence.\n{json.dumps(self.schema, indent=2)}"
+        )
+
+    def feedback(self, error: OutputValidationError) -> str:
+        """What a model reads after an answer that does not fit."""
+        return (
+            f"Your previous response failed schema validation:\n{error}\n"
+            f"Answer again with one JSON value that satisfies this JSON Schema:\n{json.dumps(self.schema)}"
+        )
+
+    def read(self, text: str) -> tuple[str, Any]:
+        """The JSON text and the value of an answer; fences and prose around the JSON are tolerated.
+
+        A JSON Schema gives plain JSON values, a model its instance. Raises OutputValidationError.
+        """
+        problem: Exception | None = None
+        for candidate in _candidates(text):
+            try:
+                return candidate, self._validate(candidate)
+            except ValueError as error:  # pydantic's ValidationError is one
+                problem = problem or error
+        raise OutputValidationError(_explain(problem), raw=text, schema=self.spec, cause=problem)
+
+    def _validate(self, text: str) -> Any:
+        if not self.members:
+            return _valid(json.loads(text), self.schema)
+        first: ValidationError | None = None
+        for member in self.members:
+            try:
+                return member.model_validate_json(text)
+            except ValidationError as error:
+                first = first or error
+        assert first is not None
+        raise first
+
+
+def output_for(spec: Any) -> Output:
+    """The output that a model class, a union of them or a JSON Schema describes.
+
+    Raises OutputValidationError, without a cause, for anything else.
+    """
+    if isinstance(spec, dict):
+        return Output(spec, spec, ())
+    return _output_for_type(spec)
+
+
+@lru_cache(maxsize=256)
+def _output_for_type(spec: Any) -> Output:
+    members = get_args(spec) if get_origin(spec) in (Union, UnionType) else (spec,)
+    if not all(isinstance(member, type) and issubclass(member, BaseModel) for member in members):
+        raise OutputValidationError(
+            f"an output schema is a Pydantic model, a union of them or a JSON Schema, not {spec!r}", schema=spec
+        )
+    return Output(spec, TypeAdapter(spec).json_schema(), members)
+
+
+def _candidates(text: str) -> Iterator[str]:
+    """Where the JSON may be: the whole text, what is fenced, then whatever parses from the first bracket on."""
+    yield text.strip()
+    for fenced in _FENCE.findall(text):
+        yield fenced.strip()
+    for match in re.finditer(r"[{\[]", text):
+        try:
+            _, end = _DECODER.raw_decode(text, match.start())
+        except ValueError:
+            continue
+        yield text[match.start() : end]
+        return
+
+
+def _explain(problem: Exception | None) -> str:
+    if isinstance(problem, ValidationError):
+        lines = [
+            f"- {'.'.join(map(str, e['loc'])) or '(root)'}: {e['msg']} (type={e['type']})"
+            for e in problem.errors(include_url=False)[:_MAX_ERRORS]
+        ]
+        return "\n".join(lines)
+    return f"- {problem}"
+
+
+def _valid(value: Any, schema: dict[str, Any]) -> Any:
+    from jsonschema import Draft202012Validator  # slow to import: only where somebody brings a JSON Schema
+
+    for error in Draft202012Validator(schema).iter_errors(value):
+        raise ValueError(f"{'.'.join(map(str, error.absolute_path)) or '(root)'}: {error.message}")
+    return value

@@ -1,0 +1,50 @@
+"""What a conversation begins with: the instructions, what memory knows, and what was said before."""
+
+from __future__ import annotations
+
+from agents.core.architectures.base import AgentSession, Dependencies
+from loom.events import Event, EventKind
+from loom.messages import Message, Role
+
+_FACTS, _EPISODES, _HISTORY = 5, 3, 20
+
+
+async def opening(session: AgentSession, deps: Dependencies, prompt: str) -> list[Message]:
+    """Instructions, memory, the earlier turns of the session, and the prompt."""
+    messages = [Message(role=Role.SYSTEM, content=session.instructions)] if session.instructions else []
+    messages += await _recalled(session, deps, prompt)
+    messages.append(Message(role=Role.USER, content=prompt))
+    return messages
+
+
+async def _recalled(session: AgentSession, deps: Dependencies, prompt: str) -> list[Message]:
+    if deps.fast_runtime or getattr(deps.memory, "answers_alike", False):
+        return await _recall(session, deps, prompt)
+
+    async def recall(query: str) -> list[Message]:
+        return await _recall(session, deps, query)
+
+    # Memory may know more when the run is replayed; the run goes on from what it knew the first time.
+    messages: list[Message] = await deps.runtime.step(f"{deps.path}recall", recall, prompt)
+    return messages
+
+
+async def _recall(session: AgentSession, deps: Dependencies, query: str) -> list[Message]:
+    memory, user_id = deps.memory, deps.context.user_id
+    messages: list[Message] = []
+    if blocks := await memory.working(user_id=user_id):
+        messages.append(_system("\n\n".join(block.format() for block in blocks)))
+    if facts := await memory.recall_facts(query, limit=_FACTS, user_id=user_id):
+        messages.append(_system("Known facts:\n" + "\n".join(f"- {fact.format()}" for fact in facts)))
+    episodes = await memory.recall(query, limit=_EPISODES + 1, user_id=user_id)
+    if others := [episode for episode in episodes if episode.session_id != session.id][:_EPISODES]:
+        messages.append(_system("Relevant past episodes:\n" + "\n\n".join(episode.format() for episode in others)))
+    if messages and deps.emit is not None:
+        payload = {"facts": len(facts), "episodes": len(others), "blocks": len(blocks)}
+        worker = deps.path.rstrip("/")
+        await deps.emit(Event(kind=EventKind.MEMORY_RECALL, session_id=session.id, payload=payload, worker=worker))
+    return messages + await memory.session_messages(session.id, user_id=user_id, limit=_HISTORY)
+
+
+def _system(text: str) -> Message:
+    return Message(role=Role.SYSTEM, content=text)
