@@ -1,0 +1,152 @@
+"""Code of the user that runs around tools: before (may deny or ask), after, and on every event."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast, runtime_checkable
+
+import anyio
+
+from governance.core.permissions import PermissionDecision
+from loom.events import Event
+from loom.legacy import takes, warn_legacy_protocol
+from loom.messages import ToolCall, ToolResult
+
+logger = logging.getLogger(__name__)
+
+PreToolHook = Callable[[ToolCall], Awaitable[PermissionDecision | None]]
+PostToolHook = Callable[[ToolCall, ToolResult], Awaitable[None]]
+EventHook = Callable[[Event], Awaitable[None]]
+
+_SILENT = PermissionDecision.allow_()
+
+
+@runtime_checkable
+class HookHost(Protocol):
+    """Something that runs hooks. What `pre_tool` raises counts as a denial; the others must not raise."""
+
+    async def pre_tool(self, call: ToolCall, *, user_id: str | None = None) -> PermissionDecision: ...
+
+    async def post_tool(self, call: ToolCall, result: ToolResult, *, user_id: str | None = None) -> None: ...
+
+    async def on_event(self, event: Event) -> None: ...
+
+
+@dataclass
+class HookRegistry:
+    """Hooks in the order of their registration, each with `hook_timeout_s` seconds.
+
+    Before a tool, the first denial wins and ends the round, otherwise one `ask` is enough to ask. A hook that is silent
+    or allows grants nothing. A hook that is late, raises or answers something else denies: it was put there to be
+    asked. After a tool and on events, a failing hook is logged and forgotten.
+    """
+
+    pre_tool_hooks: list[PreToolHook] = field(default_factory=list)
+    post_tool_hooks: list[PostToolHook] = field(default_factory=list)
+    event_hooks: list[EventHook] = field(default_factory=list)
+    hook_timeout_s: float = 5.0
+
+    def register_pre_tool(self, hook: PreToolHook) -> PreToolHook:
+        self.pre_tool_hooks.append(hook)
+        return hook
+
+    def register_post_tool(self, hook: PostToolHook) -> PostToolHook:
+        self.post_tool_hooks.append(hook)
+        return hook
+
+    def register_event(self, hook: EventHook) -> EventHook:
+        self.event_hooks.append(hook)
+        return hook
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no hook runs around tools."""
+        return not (self.pre_tool_hooks or self.post_tool_hooks)
+
+    async def pre_tool(self, call: ToolCall, *, user_id: str | None = None) -> PermissionDecision:
+        asked: PermissionDecision | None = None
+        for hook in tuple(self.pre_tool_hooks):
+            said = await self._ask(hook, call)
+            if said.deny:
+                return said
+            if said.ask:
+                asked = asked or said
+        return asked or _SILENT
+
+    async def post_tool(self, call: ToolCall, result: ToolResult, *, user_id: str | None = None) -> None:
+        for hook in tuple(self.post_tool_hooks):
+            await self._tell(hook, call, result)
+
+    async def on_event(self, event: Event) -> None:
+        for hook in tuple(self.event_hooks):
+            await self._tell(hook, event)
+
+    async def _ask(self, hook: PreToolHook, call: ToolCall) -> PermissionDecision:
+        try:
+            with anyio.fail_after(self.hook_timeout_s):
+                said = await _run(hook, call)
+        except TimeoutError:
+            return PermissionDecision.deny_(f"{call.tool}: the hook {_name(hook)} did not answer in time")
+        except Exception as error:
+            logger.exception("a hook failed before a tool")
+            return PermissionDecision.deny_(f"{call.tool}: the hook {_name(hook)} failed: {type(error).__name__}")
+        if said is None:
+            return _SILENT
+        if isinstance(said, PermissionDecision):
+            return said
+        return PermissionDecision.deny_(
+            f"{call.tool}: the hook {_name(hook)} answered {type(said).__name__}, not a PermissionDecision"
+        )
+
+    async def _tell(self, hook: Callable[..., Any], *args: Any) -> None:
+        try:
+            with anyio.fail_after(self.hook_timeout_s):
+                await _run(hook, *args)
+        except Exception:
+            logger.exception("the hook %s failed", _name(hook))
+
+
+class _WithoutUser:
+    """A hook host of the older protocol, which is not told the user."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self._pre = takes(inner.pre_tool, "user_id")
+        self._post = takes(inner.post_tool, "user_id")
+
+    async def pre_tool(self, call: ToolCall, *, user_id: str | None = None) -> PermissionDecision:
+        said = self._inner.pre_tool(call, user_id=user_id) if self._pre else self._inner.pre_tool(call)
+        # The older protocol may answer anything; whoever asked checks the class of the answer.
+        return cast(PermissionDecision, await said)
+
+    async def post_tool(self, call: ToolCall, result: ToolResult, *, user_id: str | None = None) -> None:
+        if self._post:
+            await self._inner.post_tool(call, result, user_id=user_id)
+        else:
+            await self._inner.post_tool(call, result)
+
+    async def on_event(self, event: Event) -> None:
+        await self._inner.on_event(event)
+
+
+def user_aware(hooks: HookHost) -> HookHost:
+    """The host itself, or, when a method has no `user_id`, a wrapper that leaves it out. Decided once, here."""
+    if isinstance(hooks, HookRegistry):
+        return hooks
+    if not takes(hooks.pre_tool, "user_id"):
+        warn_legacy_protocol("HookHost", "pre_tool")
+    elif takes(hooks.post_tool, "user_id"):
+        return hooks
+    return _WithoutUser(hooks)
+
+
+async def _run(hook: Callable[..., Any], *args: Any) -> Any:
+    said = hook(*args)
+    return await said if inspect.isawaitable(said) else said
+
+
+def _name(hook: Callable[..., Any]) -> str:
+    return getattr(hook, "__qualname__", type(hook).__qualname__).rpartition(".")[2]
