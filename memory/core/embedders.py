@@ -1,0 +1,199 @@
+"""Text to vectors: one embedder without meaning for tests, and three services.
+
+A service's client is imported on the first call; `client=` brings one's own, whose errors are passed on as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from importlib.util import find_spec
+from math import sqrt
+from typing import Any
+
+from loom.errors import ConfigError, Unavailable
+
+OPENAI_DIMENSIONS = {
+    "text-embedding-3-small": 1536,
+    "text-embedding-3-large": 3072,
+    "text-embedding-ada-002": 1536,
+}
+VOYAGE_DIMENSIONS = {
+    "voyage-3": 1024,
+    "voyage-3-large": 1024,
+    "voyage-3-lite": 512,
+    "voyage-3.5": 1024,
+    "voyage-3.5-lite": 1024,
+    "voyage-code-3": 1024,
+}
+COHERE_DIMENSIONS = {
+    "embed-english-v3.0": 1024,
+    "embed-multilingual-v3.0": 1024,
+    "embed-english-light-v3.0": 384,
+    "embed-multilingual-light-v3.0": 384,
+}
+
+
+class MissingPackage(Unavailable, ImportError):
+    """An optional package is not installed."""
+
+
+class HashEmbedder:
+    """Vectors without meaning: equal texts are equal, all others are unrelated. For tests, never for search.
+
+    The same text gets the same unit vector in every process.
+    """
+
+    def __init__(self, dimensions: int = 384) -> None:
+        if dimensions <= 0:
+            raise ValueError(f"dimensions must be more than 0, not {dimensions}")
+        self.dimensions = dimensions
+        self.name = f"hash-embedder-{dimensions}"
+
+    async def embed(self, text: str) -> list[float]:
+        dice = random.Random(hashlib.sha256(text.encode()).digest())
+        vector = [dice.gauss(0.0, 1.0) for _ in range(self.dimensions)]
+        length = sqrt(sum(part * part for part in vector))
+        return [part / length for part in vector]
+
+    async def embed_batch(self, texts: list[str]) -> list[list[float]]:
+        return [await self.embed(text) for text in texts]
+
+
+class OpenAIEmbedder:
+    """Embeddings of OpenAI, or of a server that speaks its API. `dimensions` shortens the vectors of newer models."""
+
+    def __init__(
+        self,
+        model: str = "text-embedding-3-small",
+        *,
+        dimensions: int | None = None,
+        client: Any | None = None,
+        api_key: str | None = None,
+    ) -> None:
+        self.name = model
+        self.dimensions = dimensions or _dimensions(model, OPENAI_DIMENSIONS, "give dimensions=")
+        self._shorten = {} if dimensions is None else {"dimensions": dimensions}
+        self._client, self._api_key = client, api_key
+        self._errors: tuple[type[Exception], ...] = ()
+
+    async def embed(self, text: str) -> list[float]:
+        return (await self.embed_batch([text]))[0]
+
+    async def embed_batch(self, texts: list[str]) -> list[list[float]]:
+        return await _in_batches(texts, 2048, self._request)
+
+    async def _request(self, texts: list[str]) -> list[list[float]]:
+        try:
+            reply = await self._connect().embeddings.create(model=self.name, input=texts, **self._shorten)
+        except self._errors as error:
+            raise Unavailable(f"embedding with {self.name} failed: {error}", model=self.name) from error
+        return [list(item.embedding) for item in sorted(reply.data, key=lambda item: item.index)]
+
+    def _connect(self) -> Any:
+        if self._client is None:
+            from openai import AsyncOpenAI, OpenAIError  # slow to import
+
+            self._errors = (OpenAIError,)
+            try:
+                self._client = AsyncOpenAI(api_key=self._api_key)
+            except OpenAIError as error:
+                raise ConfigError(
+                    f"no client for {self.name}: set OPENAI_API_KEY or give api_key= ({error})"
+                ) from error
+        return self._client
+
+
+class VoyageEmbedder:
+    """Embeddings of Voyage AI. Use `input_type="query"` for what is searched with."""
+
+    def __init__(
+        self,
+        model: str = "voyage-3",
+        *,
+        client: Any | None = None,
+        api_key: str | None = None,
+        input_type: str = "document",
+    ) -> None:
+        if client is None:
+            _require("voyageai", extra="voyage")
+        self.name = model
+        self.dimensions = _dimensions(model, VOYAGE_DIMENSIONS)
+        self._client, self._api_key, self._input_type = client, api_key, input_type
+        self._errors: tuple[type[Exception], ...] = ()
+
+    async def embed(self, text: str) -> list[float]:
+        return (await self.embed_batch([text]))[0]
+
+    async def embed_batch(self, texts: list[str]) -> list[list[float]]:
+        return await _in_batches(texts, 128, self._request)
+
+    async def _request(self, texts: list[str]) -> list[list[float]]:
+        if self._client is None:
+            import voyageai  # type: ignore[import-not-found]  # an extra, and slow to import
+
+            self._errors = (voyageai.error.VoyageError,)
+            self._client = voyageai.AsyncClient(api_key=self._api_key)
+        try:
+            reply = await self._client.embed(texts, model=self.name, input_type=self._input_type)
+        except self._errors as error:
+            raise Unavailable(f"embedding with {self.name} failed: {error}", model=self.name) from error
+        return [list(vector) for vector in reply.embeddings]
+
+
+class CohereEmbedder:
+    """Embeddings of Cohere. Use `input_type="search_query"` for what is searched with."""
+
+    def __init__(
+        self,
+        model: str = "embed-english-v3.0",
+        *,
+        client: Any | None = None,
+        api_key: str | None = None,
+        input_type: str = "search_document",
+    ) -> None:
+        if client is None:
+            _require("cohere", extra="cohere")
+        self.name = model
+        self.dimensions = _dimensions(model, COHERE_DIMENSIONS)
+        self._client, self._api_key, self._input_type = client, api_key, input_type
+        self._errors: tuple[type[Exception], ...] = ()
+
+    async def embed(self, text: str) -> list[float]:
+        return (await self.embed_batch([text]))[0]
+
+    async def embed_batch(self, texts: list[str]) -> list[list[float]]:
+        return await _in_batches(texts, 96, self._request)
+
+    async def _request(self, texts: list[str]) -> list[list[float]]:
+        if self._client is None:
+            import cohere  # type: ignore[import-not-found]  # an extra, and slow to import
+
+            self._errors = (cohere.core.ApiError,)
+            self._client = cohere.AsyncClient(self._api_key)
+        try:
+            reply = await self._client.embed(texts=texts, model=self.name, input_type=self._input_type)
+        except self._errors as error:
+            raise Unavailable(f"embedding with {self.name} failed: {error}", model=self.name) from error
+        return [list(vector) for vector in reply.embeddings]
+
+
+async def _in_batches(
+    texts: Sequence[str], size: int, request: Callable[[list[str]], Awaitable[list[list[float]]]]
+) -> list[list[float]]:
+    vectors: list[list[float]] = []
+    for start in range(0, len(texts), size):
+        vectors += await request(list(texts[start : start + size]))
+    return vectors
+
+
+def _dimensions(model: str, known: Mapping[str, int], way_out: str = "") -> int:
+    if model not in known:
+        raise ConfigError(f"no embedding model {model!r}; " + (way_out or f"one of {', '.join(known)}"), model=model)
+    return known[model]
+
+
+def _require(package: str, *, extra: str) -> None:
+    if find_spec(package) is None:
+        raise MissingPackage(f"{package} is not installed: pip install 'loom[{extra}]'", package=package, extra=extra)

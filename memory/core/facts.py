@@ -1,0 +1,198 @@
+"""Facts in this process: one open fact for each user, subject and predicate.
+
+A new object ends the open fact where the new one begins. One that arrives late, about an earlier time, ends where the
+next known one begins: no fact ends before it starts.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import datetime
+from math import sqrt
+from operator import mul
+
+from loom.messages import utcnow
+from memory.core.lexical import LexicalIndex
+from memory.core.protocol import Embedder
+from memory.core.recall import warn_unless_isolated
+from memory.core.values import Fact, as_utc, canonical_predicate
+
+Scored = tuple[float, Fact]
+Vector = Sequence[float]
+
+
+class InMemoryFactStore:
+    """Facts partitioned by user, found by words or, with an embedder, by cosine similarity.
+
+    Equally good facts come shortest first, then last recorded, then by id: the same question always gets the same
+    answer.
+    """
+
+    def __init__(self, *, embedder: Embedder | None = None) -> None:
+        self._embedder = embedder
+        self._users: dict[str | None, _Partition] = {}
+
+    @property
+    def embedder(self) -> Embedder | None:
+        return self._embedder
+
+    async def append(self, fact: Fact) -> str:
+        (fact_id,) = await self.append_many([fact])
+        return fact_id
+
+    async def append_many(self, facts: Iterable[Fact]) -> list[str]:
+        """Add facts, each under its own user. The embedder is called once, before any fact is stored."""
+        facts = list(facts)
+        vectors: Sequence[Vector | None] = [None] * len(facts)
+        if self._embedder is not None and facts:
+            vectors = await self._embedder.embed_batch([fact.text() for fact in facts])
+        for fact, vector in zip(facts, vectors, strict=True):
+            self._add(fact, vector)
+        return [fact.id for fact in facts]
+
+    async def query(
+        self,
+        *,
+        subject: str | None = None,
+        predicate: str | None = None,
+        object_: str | None = None,
+        valid_at: datetime | None = None,
+        limit: int = 10,
+        user_id: str | None = None,
+    ) -> list[Fact]:
+        wanted = None if predicate is None else canonical_predicate(predicate)
+        moment = None if valid_at is None else as_utc(valid_at)
+        found = [
+            fact
+            for fact in reversed(self._of(user_id))
+            if (subject is None or fact.subject == subject)
+            and (wanted is None or fact.predicate == wanted)
+            and (object_ is None or fact.object == object_)
+            and (moment is None or fact.holds_at(moment))
+        ]
+        found.sort(key=lambda fact: fact.recorded_at, reverse=True)
+        return found[: max(limit, 0)]
+
+    async def recall_text(
+        self, query: str, *, limit: int = 5, valid_at: datetime | None = None, user_id: str | None = None
+    ) -> list[Fact]:
+        warn_unless_isolated(user_id, named_users=len(self._users) > (None in self._users))
+        moment = utcnow() if valid_at is None else as_utc(valid_at)
+        if not query.strip():
+            return await self.query(valid_at=moment, limit=limit, user_id=user_id)
+        vector = None if self._embedder is None else await self._embedder.embed(query)
+        partition = self._users.get(user_id)
+        if partition is None:
+            return []
+        scored = partition.by_words(query, moment) if vector is None else partition.by_meaning(vector, moment)
+        scored.sort(key=lambda pair: (-pair[0], len(pair[1].text()), -pair[1].recorded_at.timestamp(), pair[1].id))
+        return [fact for _, fact in scored[: max(limit, 0)]]
+
+    async def all_facts(self) -> list[Fact]:
+        return [fact for user_id in self._users for fact in self._of(user_id)]
+
+    async def forget(
+        self, *, user_id: str | None, before: datetime | None = None, sources: Collection[str] | None = None
+    ) -> int:
+        partition = self._users.pop(user_id, None)
+        if partition is None:
+            return 0
+        until = None if before is None else as_utc(before)
+        kept = partition.only(lambda fact: _left_of(fact, before=until, sources=sources))
+        if kept.facts:
+            self._users[user_id] = kept
+        return len(partition.facts) - len(kept.facts)
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+    def snapshot(self) -> dict[str, Fact]:
+        """The facts of all users, by id."""
+        return {fact.id: fact for user_id in self._users for fact in self._of(user_id)}
+
+    def _add(self, fact: Fact, vector: Vector | None) -> None:
+        partition = self._users.setdefault(fact.user_id, _Partition())
+        if fact.id in partition.facts:
+            partition = self._users[fact.user_id] = partition.only(lambda other: None if other.id == fact.id else other)
+        partition.add(fact, vector)
+
+    def _of(self, user_id: str | None) -> list[Fact]:
+        partition = self._users.get(user_id)
+        return [] if partition is None else list(partition.facts.values())
+
+
+class _Partition:
+    """The facts of one user."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, Fact] = {}
+        self._vectors: dict[str, Vector] = {}
+        self._open: dict[tuple[str, str], set[str]] = {}
+        self._starts: dict[tuple[str, str], list[tuple[datetime, str]]] = {}
+        self._words = LexicalIndex()
+        self._ids: list[str] = []  # by their number in the index
+
+    def add(self, fact: Fact, vector: Vector | None) -> None:
+        key = (fact.subject, fact.predicate)
+        for other_id in list(self._open.get(key, ())):
+            other = self.facts[other_id]
+            if other.object != fact.object and other.valid_from <= fact.valid_from:
+                self.facts[other_id] = other.model_copy(update={"valid_until": fact.valid_from})
+                self._open[key].discard(other_id)
+        self._store(self._ended_by_next(fact), vector)
+
+    def only(self, left: Callable[[Fact], Fact | None]) -> _Partition:
+        """The partition that is left when each fact is replaced by what is left of it."""
+        kept = _Partition()
+        for fact in self.facts.values():
+            rest = left(fact)
+            if rest is not None:
+                kept._store(rest, self._vectors.get(fact.id))
+        return kept
+
+    def by_words(self, query: str, moment: datetime) -> list[Scored]:
+        scores = self._words.scores(query, keep=lambda number: self.facts[self._ids[number]].holds_at(moment))
+        return [(score, self.facts[self._ids[number]]) for number, score in scores.items()]
+
+    def by_meaning(self, vector: Vector, moment: datetime) -> list[Scored]:
+        return [
+            (_cosine(vector, self._vectors[fact.id]), fact)
+            for fact in self.facts.values()
+            if fact.id in self._vectors and fact.holds_at(moment)
+        ]
+
+    def _ended_by_next(self, fact: Fact) -> Fact:
+        starts = self._starts.get((fact.subject, fact.predicate), [])
+        for begins_at, object_ in starts[bisect_right(starts, fact.valid_from, key=lambda start: start[0]) :]:
+            if object_ != fact.object:
+                ends_at = begins_at if fact.valid_until is None else min(begins_at, fact.valid_until)
+                return fact.model_copy(update={"valid_until": ends_at})
+        return fact
+
+    def _store(self, fact: Fact, vector: Vector | None) -> None:
+        key = (fact.subject, fact.predicate)
+        self.facts[fact.id] = fact
+        if fact.valid_until is None:
+            self._open.setdefault(key, set()).add(fact.id)
+        insort(self._starts.setdefault(key, []), (fact.valid_from, fact.object))
+        if vector is not None:
+            self._vectors[fact.id] = vector
+        self._words.add(fact.text())
+        self._ids.append(fact.id)
+
+
+def _left_of(fact: Fact, *, before: datetime | None, sources: Collection[str] | None) -> Fact | None:
+    if before is not None and fact.recorded_at >= before:
+        return fact
+    if sources is None:
+        return None
+    rest = [source for source in fact.sources if source not in sources]
+    if len(rest) == len(fact.sources):
+        return fact
+    return fact.model_copy(update={"sources": rest}) if rest else None
+
+
+def _cosine(one: Vector, other: Vector) -> float:
+    scale = sqrt(sum(map(mul, one, one)) * sum(map(mul, other, other)))
+    return sum(map(mul, one, other)) / scale if scale else 0.0

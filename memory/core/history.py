@@ -1,0 +1,74 @@
+"""The episodes of one user, held in this process."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Collection
+from datetime import datetime
+from heapq import nlargest
+
+from memory.core.lexical import LexicalIndex
+from memory.core.values import Episode, as_utc
+
+Range = tuple[datetime, datetime]
+
+
+class History:
+    """The episodes of one user, oldest first, found by session, by time and by word."""
+
+    def __init__(self) -> None:
+        self.episodes: list[Episode] = []
+        self._sessions: dict[str, list[Episode]] = {}
+        self._words = LexicalIndex()
+        self._numbered: list[Episode] = []
+        self._ids: set[str] = set()
+
+    def __contains__(self, episode_id: str) -> bool:
+        return episode_id in self._ids
+
+    def add(self, episode: Episode) -> None:
+        """Add an episode that is not there yet."""
+        insort(self.episodes, episode, key=_occurred_at)
+        insort(self._sessions.setdefault(episode.session_id, []), episode, key=_occurred_at)
+        self._words.add(f"{episode.input} {episode.output}")
+        self._numbered.append(episode)
+        self._ids.add(episode.id)
+
+    def without(self, episode_ids: Collection[str]) -> History:
+        """The history that is left when some episodes are erased."""
+        left = History()
+        for episode in self.episodes:
+            if episode.id not in episode_ids:
+                left.add(episode)
+        return left
+
+    def newest(self, limit: int, time_range: Range | None = None) -> list[Episode]:
+        start, end = 0, len(self.episodes)
+        if time_range is not None:
+            start = bisect_left(self.episodes, as_utc(time_range[0]), key=_occurred_at)
+            end = bisect_right(self.episodes, as_utc(time_range[1]), key=_occurred_at)
+        return self.episodes[max(start, end - max(limit, 0)) : end][::-1]
+
+    def last_of(self, session_id: str, count: int) -> list[Episode]:
+        episodes = self._sessions.get(session_id, [])
+        return episodes[max(len(episodes) - max(count, 0), 0) :]
+
+    def recent_sessions(self, count: int) -> list[str]:
+        last_seen = {session_id: episodes[-1].occurred_at for session_id, episodes in self._sessions.items()}
+        return nlargest(count, last_seen, key=last_seen.__getitem__)
+
+    def by_words(self, query: str, limit: int, time_range: Range | None) -> list[tuple[float, Episode]]:
+        """The episodes that share words with the query, best first, equally good ones newest first."""
+        keep = None
+        if time_range is not None:
+            since, until = as_utc(time_range[0]), as_utc(time_range[1])
+            keep = lambda number: since <= self._numbered[number].occurred_at <= until  # noqa: E731
+        scores = self._words.scores(query, keep=keep)
+        best = nlargest(
+            max(limit, 0), scores, key=lambda number: (scores[number], self._numbered[number].occurred_at, number)
+        )
+        return [(scores[number], self._numbered[number]) for number in best]
+
+
+def _occurred_at(episode: Episode) -> datetime:
+    return episode.occurred_at
