@@ -1,0 +1,29 @@
+# Loom. `make help` lists what there is.
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check bench setup
+
+PROJECT_PYTHON := .venv/bin/python
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: setup ## set up and start everything, run the demo once, serve until Ctrl-C
+	@$(PROJECT_PYTHON) manage.py up
+
+demo: setup ## the same, but stop after the demo; exit 0 only if it succeeded
+	@$(PROJECT_PYTHON) manage.py up --exit-after-demo
+
+test: setup ## run the tests; ARGS="-k name" narrows them
+	@scripts/chromium
+	@$(PROJECT_PYTHON) -m pytest $(ARGS)
+
+check: setup ## what CI runs: format, lint, import contracts, types, missing migrations, tests
+	@scripts/chromium
+	@scripts/check
+
+bench: setup ## run the benchmarks; tables here, figures in bench/results/
+	@$(PROJECT_PYTHON) -m bench
+
+setup:
+	@scripts/bootstrap
