@@ -23,7 +23,7 @@ class Agent(TenantRow):
     archived_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint("tenant", "slug", name="agent_slug_once")]
+        constraints = [models.UniqueConstraint(fields=["tenant", "slug"], name="agent_slug_once")]
 
     def __str__(self) -> str:
         return self.slug
@@ -40,7 +40,7 @@ class AgentVersion(TenantRow):
     created_by = models.CharField(max_length=200)
 
     class Meta:
-        constraints = [models.UniqueConstraint("tenant", "agent", "number", name="agent_version_once")]
+        constraints = [models.UniqueConstraint(fields=["tenant", "agent", "number"], name="agent_version_once")]
 
     def __str__(self) -> str:
         return f"{self.agent.slug}@{self.number}"
@@ -56,7 +56,7 @@ class AgentLabel(TenantRow):
     version = TenantForeignKey(AgentVersion, on_delete=models.PROTECT, related_name="labels")
 
     class Meta:
-        constraints = [models.UniqueConstraint("tenant", "agent", "name", name="agent_label_once")]
+        constraints = [models.UniqueConstraint(fields=["tenant", "agent", "name"], name="agent_label_once")]
 
     def __str__(self) -> str:
         return self.name
@@ -123,11 +123,13 @@ class Run(TenantRow):
             )
         ]
         indexes = [
-            models.Index("tenant", "-priority", "id", name="run_queue", condition=models.Q(status="queued")),
-            models.Index("lease_until", name="run_lease", condition=models.Q(status__in=("running", "cancelling"))),
-            models.Index("tenant", name="run_busy", condition=models.Q(status__in=("running", "cancelling"))),
-            models.Index("tenant", "-id", name="run_newest"),
-            models.Index("tenant", "user_id", "session_id", "-id", name="run_conversation"),
+            models.Index(fields=["tenant", "-priority", "id"], name="run_queue", condition=models.Q(status="queued")),
+            models.Index(
+                fields=["lease_until"], name="run_lease", condition=models.Q(status__in=("running", "cancelling"))
+            ),
+            models.Index(fields=["tenant"], name="run_busy", condition=models.Q(status__in=("running", "cancelling"))),
+            models.Index(fields=["tenant", "-id"], name="run_newest"),
+            models.Index(fields=["tenant", "user_id", "session_id", "-id"], name="run_conversation"),
         ]
 
     def __str__(self) -> str:
@@ -153,7 +155,7 @@ class RunEvent(models.Model):
     objects = TenantQuerySet.as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint("run", "seq", name="run_event_seq_once")]
+        constraints = [models.UniqueConstraint(fields=["run", "seq"], name="run_event_seq_once")]
 
     def __str__(self) -> str:
         return f"{self.seq} {self.kind}"

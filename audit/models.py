@@ -23,7 +23,7 @@ class Entry(models.Model):
 
     class Meta:
         verbose_name_plural = "entries"
-        indexes = [models.Index("tenant_id", "-id", name="audit_entry_newest")]
+        indexes = [models.Index(fields=["tenant_id", "-id"], name="audit_entry_newest")]
 
     def __str__(self) -> str:
         return f"{self.action} {self.subject}"

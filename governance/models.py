@@ -76,7 +76,7 @@ class Membership(TenantRow):
     }
 
     class Meta:
-        constraints = [models.UniqueConstraint("tenant", "user", name="membership_once")]
+        constraints = [models.UniqueConstraint(fields=["tenant", "user"], name="membership_once")]
 
     def __str__(self) -> str:
         return f"{self.user} ({self.role})"
@@ -120,4 +120,6 @@ class IdempotentRequest(TenantRow):
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        constraints = [models.UniqueConstraint("tenant", "principal", "route", "key", name="idempotent_request_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "principal", "route", "key"], name="idempotent_request_once")
+        ]
