@@ -85,7 +85,7 @@ class InMemoryFactStore:
         partition = self._users.get(user_id)
         if partition is None:
             return []
-        scored = partition.by_words(query, moment) if vector is None else partition.by_meaning(vector, moment)
+        scored = partition.by_words(query, limit, moment) if vector is None else partition.by_meaning(vector, moment)
         scored.sort(key=lambda pair: (-pair[0], len(pair[1].text()), -pair[1].recorded_at.timestamp(), pair[1].id))
         return [fact for _, fact in scored[: max(limit, 0)]]
 
@@ -151,8 +151,8 @@ class _Partition:
                 kept._store(rest, self._vectors.get(fact.id))
         return kept
 
-    def by_words(self, query: str, moment: datetime) -> list[Scored]:
-        scores = self._words.scores(query, keep=lambda number: self.facts[self._ids[number]].holds_at(moment))
+    def by_words(self, query: str, limit: int, moment: datetime) -> list[Scored]:
+        scores = self._words.scores(query, limit, keep=lambda number: self.facts[self._ids[number]].holds_at(moment))
         return [(score, self.facts[self._ids[number]]) for number, score in scores.items()]
 
     def by_meaning(self, vector: Vector, moment: datetime) -> list[Scored]:

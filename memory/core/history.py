@@ -7,6 +7,7 @@ from collections.abc import Collection
 from datetime import datetime
 from heapq import nlargest
 
+from loom.messages import Message, Role
 from memory.core.lexical import LexicalIndex
 from memory.core.values import Episode, as_utc
 
@@ -22,6 +23,7 @@ class History:
         self._words = LexicalIndex()
         self._numbered: list[Episode] = []
         self._ids: set[str] = set()
+        self._exchanges: dict[str, tuple[Message, Message]] = {}
 
     def __contains__(self, episode_id: str) -> bool:
         return episode_id in self._ids
@@ -49,9 +51,11 @@ class History:
             end = bisect_right(self.episodes, as_utc(time_range[1]), key=_occurred_at)
         return self.episodes[max(start, end - max(limit, 0)) : end][::-1]
 
-    def last_of(self, session_id: str, count: int) -> list[Episode]:
+    def messages(self, session_id: str, count: int) -> list[Message]:
+        """The last `count` exchanges of a session as messages, oldest first."""
         episodes = self._sessions.get(session_id, [])
-        return episodes[max(len(episodes) - max(count, 0), 0) :]
+        last = episodes[max(len(episodes) - max(count, 0), 0) :]
+        return [message for episode in last for message in self._exchange(episode)]
 
     def recent_sessions(self, count: int) -> list[str]:
         last_seen = {session_id: episodes[-1].occurred_at for session_id, episodes in self._sessions.items()}
@@ -63,11 +67,23 @@ class History:
         if time_range is not None:
             since, until = as_utc(time_range[0]), as_utc(time_range[1])
             keep = lambda number: since <= self._numbered[number].occurred_at <= until  # noqa: E731
-        scores = self._words.scores(query, keep=keep)
+        scores = self._words.scores(query, limit, keep=keep)
         best = nlargest(
-            max(limit, 0), scores, key=lambda number: (scores[number], self._numbered[number].occurred_at, number)
+            max(limit, 0),
+            [(score, self._numbered[number].occurred_at, number) for number, score in scores.items()],
         )
-        return [(scores[number], self._numbered[number]) for number in best]
+        return [(score, self._numbered[number]) for score, _, number in best]
+
+    def _exchange(self, episode: Episode) -> tuple[Message, Message]:
+        # Kept, because every run of a conversation reads the same last exchanges again.
+        exchange = self._exchanges.get(episode.id)
+        if exchange is None:
+            exchange = (
+                Message(role=Role.USER, content=episode.input),
+                Message(role=Role.ASSISTANT, content=episode.output),
+            )
+            self._exchanges[episode.id] = exchange
+        return exchange
 
 
 def _occurred_at(episode: Episode) -> datetime:

@@ -16,7 +16,8 @@ from math import log
 K1 = 1.5
 B = 0.75
 BUDGET = 512
-COMMON_WINDOW = 64  # up to so many texts nothing counts as common, and no more are scored for a common word
+COMMON_FROM = 64  # with fewer texts nothing counts as common
+COMMON_WINDOW = 16  # of a common word, so many occurrences are scored
 
 _WORD = re.compile(r"[^\W_]+")
 _FILLERS = """
@@ -53,8 +54,8 @@ class LexicalIndex:
         self._total += length
         return number
 
-    def scores(self, query: str, *, keep: Callable[[int], bool] | None = None) -> dict[int, float]:
-        """Number → BM25 score of the texts that share a word with the query.
+    def scores(self, query: str, limit: int, *, keep: Callable[[int], bool] | None = None) -> dict[int, float]:
+        """Number → BM25 score of texts that share a word with the query: `limit` of them and more, where there are.
 
         `keep` restricts the search to some texts; then the texts in question are looked for through all of them.
         """
@@ -62,7 +63,7 @@ class LexicalIndex:
         if not self._lengths:
             return scores
         average = self._total / len(self._lengths) or 1.0
-        for found, most in self._plan(query):
+        for found, most in self._plan(query, limit):
             weight = log(1 + (len(self._lengths) - len(found) + 0.5) / (len(found) + 0.5)) * (K1 + 1)
             newest = reversed(found) if keep is None else (pair for pair in reversed(found) if keep(pair[0]))
             for number, times in islice(newest, most):
@@ -70,15 +71,15 @@ class LexicalIndex:
                 scores[number] = scores.get(number, 0.0) + weight * times / (times + damping)
         return scores
 
-    def _plan(self, query: str) -> list[tuple[list[tuple[int, int]], int]]:
+    def _plan(self, query: str, limit: int) -> list[tuple[list[tuple[int, int]], int]]:
         """What to score: the occurrences of a word, and how many of them."""
         found = [self._occurrences[word] for word in dict.fromkeys(words(query)) if word in self._occurrences]
         found.sort(key=len)
         texts = len(self._lengths)
-        telling = [each for each in found if texts <= COMMON_WINDOW or 2 * len(each) <= texts]
+        telling = [each for each in found if texts < COMMON_FROM or 2 * len(each) <= texts]
         if not telling:
-            return [(each, COMMON_WINDOW) for each in found[:1]]
-        plan, left = [], BUDGET
+            return [(each, max(limit, COMMON_WINDOW)) for each in found[:1]]
+        plan, left = [], max(limit, BUDGET)
         for each in telling:
             if left <= 0:
                 break

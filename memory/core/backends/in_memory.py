@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 
-from loom.messages import Message, Role
+from loom.messages import Message
 from memory.core.backends import Options
 from memory.core.blocks import Blocks
 from memory.core.consolidator import Consolidator
@@ -123,15 +123,7 @@ class InMemoryMemory:
 
     async def session_messages(self, session_id: str, *, user_id: str | None = None, limit: int = 20) -> list[Message]:
         history = self._histories.get(user_id)
-        episodes = [] if history is None else history.last_of(session_id, limit // 2)
-        return [
-            message
-            for episode in episodes
-            for message in (
-                Message(role=Role.USER, content=episode.input),
-                Message(role=Role.ASSISTANT, content=episode.output),
-            )
-        ]
+        return [] if history is None else history.messages(session_id, limit // 2)
 
     async def profile(self, *, user_id: str | None = None) -> MemoryProfile:
         facts = await self._facts_of(user_id)
