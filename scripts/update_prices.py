@@ -2,9 +2,9 @@
 
     uv run --with genai-prices scripts/update_prices.py
 
-litellm is the base; genai-prices, where it is installed, is fresher for the makers' own names and wins there. Prices are
-USD per million tokens: `in`, `out`, `read` and `write` of the prompt cache, `write_1h`, and the same again under `long`
-for calls with more than `over` input tokens. An entry that the others imply is left out.
+litellm is the base; genai-prices, where it is installed, is fresher for the makers' own names and wins there. Prices
+are USD per million tokens: `in`, `out`, `read` and `write` of the prompt cache, `write_1h`, and the same again under
+`long` for calls with more than `over` input tokens. An entry that the others imply is left out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -45,17 +45,20 @@ UNITS = {
     "write": "cache_write_mtok",
     "write_1h": "cache_1h_write_mtok",
 }
-# genai-prices' provider → how names of its models begin for us. Makers' models have bare names.
+# genai-prices' provider → how names of its models begin for us. The first to name a model sets its price.
 MAKERS = dict.fromkeys(
     ["anthropic", "openai", "google", "mistral", "x-ai", "deepseek", "cohere", "perplexity", "moonshotai"], ""
 )
 SELLERS = {"aws": "", "groq": "groq/", "cerebras": "cerebras/", "zai": "zai/", "minimax": "minimax/"}
 DIRECT = ("gemini/", "mistral/", "xai/", "deepseek/", "perplexity/", "openai/", "anthropic/", "moonshot/", "cohere/")
+VENDOR = re.compile(r"^(?:global\.)?[a-z0-9]+\.[a-z]")
 SKIPPED = re.compile(r"embed|image|tts|whisper|transcri|realtime|audio|moderation|-live|omni|rerank|lyria|veo")
 
 
 def main() -> None:
-    models = dict(fresh_rows())
+    models: dict[str, Row] = {}
+    for name, row in fresh_rows():
+        models.setdefault(name, row)
     for name, row in litellm_rows():
         known = {key: read_price(value) for key, value in models.items()} if name.startswith(DIRECT) else {}
         if name not in models and not (known and find_price(name, known)):
@@ -66,7 +69,11 @@ def main() -> None:
 
 
 def litellm_rows() -> Iterator[tuple[str, Row]]:
-    source = files("litellm") / "model_prices_and_context_window_backup.json"
+    # Found, not imported: litellm asks the network for prices as soon as it is.
+    package = find_spec("litellm")
+    if package is None or package.origin is None:
+        raise SystemExit("litellm is not installed: run this with `uv run`")
+    source = Path(package.origin).with_name("model_prices_and_context_window_backup.json")
     table = json.loads(source.read_text(), parse_float=Decimal, parse_int=Decimal)
     for name, entry in table.items():
         if entry.get("mode") in {"chat", "responses"} and not SKIPPED.search(name):
@@ -79,7 +86,9 @@ def litellm_row(entry: Row) -> Row | None:
     row = {ours: entry[theirs] * MILLION for ours, theirs in COLUMNS.items() if entry.get(theirs) is not None}
     if "in" not in row or "out" not in row:
         return None
-    tiers = {found.group(1) for key in entry if (found := re.search(r"^input_cost_per_token_above_(\d+)k_tokens$", key))}
+    tiers = {
+        found.group(1) for key in entry if (found := re.search(r"^input_cost_per_token_above_(\d+)k_tokens$", key))
+    }
     if tiers:
         size = min(tiers, key=int)
         long = {ours: entry.get(f"{theirs}_above_{size}k_tokens") for ours, theirs in COLUMNS.items()}
@@ -93,14 +102,14 @@ def fresh_rows() -> Iterator[tuple[str, Row]]:
         from genai_prices.data import providers
     except ImportError:
         return
-    prefixes = MAKERS | SELLERS
-    for provider in providers:
-        if provider.id not in prefixes:
-            continue
-        for model in provider.models:
+    known = {provider.id: provider for provider in providers}
+    for provider_id, prefix in (MAKERS | SELLERS).items():
+        for model in known[provider_id].models:
             row = fresh_row(model)
             for name in names_of(model) if row else ():
-                yield prefixes[provider.id] + name, row
+                # Bedrock lists a maker's bare names too, at its own prices.
+                if provider_id != "aws" or VENDOR.match(name):
+                    yield prefix + name, row
 
 
 def names_of(model: Any) -> Iterator[str]:
@@ -174,7 +183,9 @@ def text_of(models: dict[str, Row]) -> str:
 
 def plain(row: Row) -> Row:
     values = {key: plain(value) if isinstance(value, dict) else float(value) for key, value in row.items()}
-    return {key: int(value) if isinstance(value, float) and value.is_integer() else value for key, value in values.items()}
+    return {
+        key: int(value) if isinstance(value, float) and value.is_integer() else value for key, value in values.items()
+    }
 
 
 def version_of(name: str) -> str:
