@@ -119,6 +119,8 @@ class _ServicesFile(PydanticBaseSettingsSource):
             values: dict[str, Any] = json.loads(file.read_text())
         except FileNotFoundError:
             return {}
+        except PermissionError as error:
+            raise ConfigError(f"{file} belongs to another user: run as that user, or set LOOM_DATA_DIR") from error
         except (OSError, ValueError) as error:
             raise ConfigError(f"{file} cannot be read ({error}): repair it, or delete the folder it is in") from error
         if "DATABASE_URL" in self.current_state:

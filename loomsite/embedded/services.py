@@ -179,6 +179,9 @@ class _Folder:
         draft = self.path / f".{FILE}"
         draft.touch(mode=0o600)
         draft.write_text(json.dumps(self.record, indent=2) + "\n")
+        if os.geteuid() == 0:  # in a user's folder root leaves nothing that the user cannot read
+            owner = self.path.stat()
+            os.chown(draft, owner.st_uid, owner.st_gid)
         draft.replace(self.path / FILE)
 
     def _read(self) -> dict[str, str]:
@@ -187,6 +190,10 @@ class _Folder:
             return json.loads(file.read_text())
         except FileNotFoundError:
             return {"LOOM_SECRET_KEY": secrets.token_urlsafe(48), "LOOM_MASTER_KEY": secrets.token_urlsafe(32)}
+        except PermissionError as error:
+            raise Unavailable(
+                f"{self.path} was begun by another user: run as that user, or set LOOM_DATA_DIR"
+            ) from error
         except (OSError, ValueError) as error:
             raise Unavailable(f"{file} cannot be read ({error}): repair it, or delete {self.path}") from error
 
@@ -199,7 +206,7 @@ def _opened(path: Path) -> Iterator[_Folder]:
     try:
         descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise Unavailable(f"{path} belongs to somebody else ({error.strerror}): set LOOM_DATA_DIR") from error
+        raise Unavailable(f"{path} was begun by another user: run as that user, or set LOOM_DATA_DIR") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield _Folder(path)
