@@ -129,6 +129,7 @@ class Usage(BaseModel):
     output_tokens: int = 0
     cost_usd: float = 0.0
     unpriced: bool = False  # at least one call had no known price: cost_usd is a lower bound
+    model: str = ""  # which model answered, where it may be another than the one asked; a sum has none
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(

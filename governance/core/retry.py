@@ -78,7 +78,8 @@ def classify_model_error(exc: BaseException, *, now: Callable[[], datetime] = ut
     """The ModelError that a client's exception means; None for an exception that no known client raises.
 
     A ModelError is returned as it is. `retry_after` is read from the response's headers and is at most 60 seconds:
-    an absurd wish cannot park a run. `facts` carry `provider`, `status`, `error_type` and `request_id` where known.
+    an absurd wish cannot park a run. `facts` carry `provider`, `status`, `error_type`, `request_id` where known, and
+    `too_long` when the request does not fit the model.
     """
     if isinstance(exc, ModelError):
         return exc
@@ -99,6 +100,7 @@ _FILTERED = frozenset({"content_filter", "content_policy_violation", "ContentPol
     "ContentFilterFinishReasonError",
     "ResponsibleAIPolicyViolation",
 }
+_TOO_LONG = frozenset({"context_length_exceeded", "ContextWindowExceededError"})
 _UNSENDABLE = frozenset({"UnsupportedProtocol", "LocalProtocolError", "InvalidURL", "TooManyRedirects"})
 _BROKEN = frozenset({"TransportError", "DecodingError", "APIError"})
 # An error inside a stream arrives under status 200 or none; its type says which status it would have had.
@@ -138,13 +140,16 @@ def _read(exc: BaseException) -> _Failure | None:
     headers = _headers(exc)
     error_type = next((word for word in words if word in _STATUS_OF_TYPE), None)
     provider = str(getattr(exc, "llm_provider", "") or _package(type(exc)) or "the model's provider")
-    facts = {
+    facts: dict[str, Any] = {
         "provider": provider,
         "status": status,
         "error_type": error_type,
         "request_id": headers.get("request-id") or headers.get("x-request-id"),
     }
     text = " ".join(str(exc).split())[:_MESSAGE_LENGTH] or type(exc).__name__
+    # Anthropic has no code for it, only these words.
+    if status == 413 or _TOO_LONG & {*names, *words} or (status == 400 and "prompt is too long" in text):
+        facts["too_long"] = True
     answered = f"answered {status}" if status else f"failed with {type(exc).__name__}"
     return _Failure(
         names=names | (_client_names(exc.__cause__) if exc.__cause__ else frozenset()),

@@ -302,3 +302,19 @@ def test_classifying_loads_no_client() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        openai_error(400, code="context_length_exceeded"),
+        openai_error(413),
+        anthropic.BadRequestError("prompt is too long: 9 > 8", response=response(400), body=None),
+    ],
+)
+def test_a_request_that_does_not_fit_the_model_is_told_apart_from_a_wrong_one(error: Exception) -> None:
+    found = classify_model_error(error)
+
+    assert isinstance(found, InvalidRequestError)
+    assert found.facts["too_long"] is True
+    assert "too_long" not in classify_model_error(openai_error(400)).facts
