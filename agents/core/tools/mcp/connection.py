@@ -165,11 +165,14 @@ class Connection:
         from mcp.client.streamable_http import streamable_http_client
         from mcp.shared._httpx_utils import create_mcp_http_client
 
+        from agents.core.tools.mcp.bound import MAX_MESSAGE_BYTES, bound_body
+
         make = self._door.http_client or create_mcp_http_client
-        async with (
-            make(dict(self._static(self._spec.headers))) as http,
-            streamable_http_client(self._spec.url or "", http_client=http) as (read, write),
-        ):
+        http = make(dict(self._static(self._spec.headers)))
+        hooks = http.event_hooks
+        http.event_hooks = {**hooks, "response": [*hooks.get("response", []), bound_body]}
+        url, size = self._spec.url or "", MAX_MESSAGE_BYTES
+        async with http, streamable_http_client(url, http_client=http, max_sse_event_size=size) as (read, write):
             yield _Noticing(read, self._ending.set), write
 
     def _static(self, pairs: Any) -> tuple[tuple[str, str], ...]:

@@ -27,11 +27,20 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class KeptBack:
+    """A tool that is not offered."""
+
+    name: str
+    full_name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Index:
-    """The tools of all servers by the names the model uses, and those that are kept back, with the reason."""
+    """The tools of all servers by the names the model uses, and those that are kept back."""
 
     entries: Mapping[str, Entry]
-    quarantined: Mapping[str, str]  # by full name
+    kept_back: Sequence[KeptBack]
 
     def find(self, name: str) -> Entry | None:
         """A tool by its name, or by `server.tool`, which always works."""
@@ -39,10 +48,7 @@ class Index:
 
     def quarantine_of(self, name: str) -> str | None:
         """Why a tool of that name, or full name, is kept back."""
-        for full_name, reason in self.quarantined.items():
-            if name in (full_name, full_name.partition(".")[2]):
-                return reason
-        return None
+        return next((tool.reason for tool in self.kept_back if name in (tool.name, tool.full_name)), None)
 
     def namesakes(self, name: str) -> list[str]:
         """The names to use instead of one that several servers have."""
@@ -64,7 +70,7 @@ def index_of(
     owners = Counter(name for _, name in {(client.name, tool.name) for client, tool, _ in tools})
     full_names = {full_name for _, _, full_name in tools}
     entries: dict[str, Entry] = {}
-    quarantined: dict[str, str] = {}
+    kept_back: list[KeptBack] = []
     for client, tool, full_name in tools:
         is_own = owners[tool.name] == 1 and tool.name not in reserved and tool.name not in full_names
         name = tool.name if is_own else full_name
@@ -73,10 +79,10 @@ def index_of(
         if name in entries:
             reason = "another tool has the same name"
         if reason is not None:
-            quarantined[full_name] = reason
+            kept_back.append(KeptBack(tool.name, full_name, reason))
             continue
         entries[name] = Entry(client, tool.name, definition_of(tool, name=name, server=client.name), digest)
-    return Index(entries, quarantined)
+    return Index(entries, kept_back)
 
 
 def _change(full_name: str, digest: str, pinned: Mapping[str, str] | None) -> str | None:

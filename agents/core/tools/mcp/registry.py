@@ -166,10 +166,10 @@ class MCPRegistry:
         self.problems.pop(name, None)
 
     def _report(self, index: Index) -> None:
-        for name, reason in index.quarantined.items():
-            if name not in self.quarantined:
-                log.warning("MCP tool %s is quarantined: %s", name, reason)
-        self.quarantined = dict(index.quarantined)
+        for tool in index.kept_back:
+            if self.quarantined.get(tool.full_name) != tool.reason:
+                log.warning("MCP tool %s is quarantined: %s", tool.full_name, tool.reason)
+        self.quarantined = {tool.full_name: tool.reason for tool in index.kept_back}
 
     def _missing(self, tool: str, index: Index) -> str:
         if reason := index.quarantine_of(tool):
