@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import mkdtemp
 
 import psycopg
 from psycopg import sql
@@ -59,7 +58,10 @@ class Postgres:
 
     def initialize(self, password: str) -> None:
         """Make the data folder. It appears complete or not at all, so a start that died here is simply repeated."""
-        draft = Path(mkdtemp(prefix="postgres.", dir=self.data.parent))
+        draft = self.data.with_name(f"{self.data.name}.new")
+        if draft.exists():
+            shutil.rmtree(draft)  # of a start that died
+        draft.mkdir()
         secret = draft / "password"
         secret.touch(mode=0o600)
         secret.write_text(password)
@@ -107,7 +109,7 @@ class Postgres:
 
     def pid(self) -> int | None:
         """The server's process, if it runs."""
-        from psutil import Error, Process
+        from psutil import Error, Process  # type: ignore[import-untyped]  # comes with the wheel of the server
 
         try:
             pid = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])

