@@ -6,9 +6,9 @@ RESPONSE_TONES = {
     "casual": "Write as you would to a friend: relaxed, short sentences, contractions, no jargon.",
     "professional": "Write as you would to a colleague you respect: polite, clear, to the point, no slang.",
     "technical": "Write for engineers: exact terms, concrete values and units, code where it says more than words.",
-    "legal": "Write as counsel would: precise and neutral, terms defined, obligations, conditions and exceptions apart.",
-    "finance": "Write for people who decide about money: figures with currency and period, assumptions and risks named.",
-    "executive": "Write for somebody with one minute: the conclusion first, then three points at most, then what to decide.",
+    "legal": "Write as counsel would: precise and neutral, terms defined, duties and exceptions apart.",
+    "finance": "Write for people who decide about money: figures with currency and period, risks named.",
+    "executive": "Write for somebody with one minute: the conclusion first, three points at most, what to decide.",
     "academic": "Write as in a paper: formal and hedged where evidence is thin, claims apart from interpretation.",
 }
 
