@@ -157,10 +157,10 @@ class _Folder:
         """The folder above the servers' data: this one, if the account that runs them can look into it."""
         if chosen := self.record.get("SERVERS_DIR"):
             return Path(chosen)
-        home = self.path
-        if not account_for(home / "postgres").can_enter(home):
-            home = ELSEWHERE / secrets.token_hex(6)
-            _make_folder(home)
+        if account_for(self.path / "postgres").can_enter(self.path):
+            return self.path
+        home = ELSEWHERE / secrets.token_hex(6)
+        _make_folder(home)
         self._remember(SERVERS_DIR=str(home))
         return home
 
