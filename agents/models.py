@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models.functions import Now
 
 from governance.models import TenantQuerySet, TenantRow
 from governance.tenancy import TenantForeignKey
+from loom.errors import NotFound
 
 SCHEDULER = "current_setting('loom.scope', true) = 'scheduler'"
+
+
+class AgentQuerySet(TenantQuerySet):
+    def active(self) -> Self:
+        return self.filter(archived_at=None)
+
+    def with_labels(self) -> Self:
+        return self.prefetch_related("labels__version")
+
+    def named(self, slug: str) -> Agent:
+        """The agent with this slug. Raises NotFound."""
+        agent: Agent | None = self.filter(slug=slug).first()
+        if agent is None:
+            raise NotFound(f"no agent {slug!r}", agent=slug)
+        return agent
 
 
 class Agent(TenantRow):
@@ -22,11 +40,22 @@ class Agent(TenantRow):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     archived_at = models.DateTimeField(null=True, blank=True)
 
+    objects = AgentQuerySet.as_manager()
+
     class Meta:
         constraints = [models.UniqueConstraint(fields=["tenant", "slug"], name="agent_slug_once")]
 
     def __str__(self) -> str:
         return self.slug
+
+
+class AgentVersionQuerySet(TenantQuerySet):
+    def numbered(self, agent: Agent, number: int) -> AgentVersion:
+        """The agent's version with this number. Raises NotFound."""
+        version: AgentVersion | None = self.filter(agent=agent, number=number).first()
+        if version is None:
+            raise NotFound(f"agent {agent.slug!r} has no version {number}", agent=agent.slug, version=number)
+        return version
 
 
 class AgentVersion(TenantRow):
@@ -38,6 +67,8 @@ class AgentVersion(TenantRow):
     hash = models.CharField(max_length=64, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     created_by = models.CharField(max_length=200)
+
+    objects = AgentVersionQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["tenant", "agent", "number"], name="agent_version_once")]
@@ -65,6 +96,36 @@ class AgentLabel(TenantRow):
 class RunQuerySet(TenantQuerySet):
     def newest_first(self) -> Self:
         return self.order_by("-id")  # the key is a UUIDv7: sorted by time
+
+    def whole(self) -> Self:
+        """With the agent and the version, which every view of a run names."""
+        return self.select_related("version__agent")
+
+    def matching(
+        self,
+        *,
+        status: Sequence[str] = (),
+        agent: str = "",
+        user_id: str | None = None,
+        session_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        q: str = "",
+    ) -> Self:
+        """The runs that fit all that is given. `agent` is `slug`, `slug@3` or `slug@label`; `q` is text in them."""
+        slug, _, which = agent.partition("@")
+        version = {"version__number": int(which)} if which.isdecimal() else {"version__labels__name": which}
+        wanted: dict[str, Any] = {
+            **({"status__in": status} if status else {}),
+            **({"version__agent__slug": slug} if slug else {}),
+            **(version if which else {}),
+            **({"user_id": user_id} if user_id is not None else {}),
+            **({"session_id": session_id} if session_id is not None else {}),
+            **({"created_at__gte": since} if since else {}),
+            **({"created_at__lt": until} if until else {}),
+        }
+        words = models.Q(input__icontains=q) | models.Q(output__icontains=q) if q else models.Q()
+        return self.filter(words, **wanted)
 
 
 class Run(TenantRow):

@@ -36,6 +36,16 @@ class TenantQuerySet(models.QuerySet[Any]):
     def of(self, tenant: Tenant) -> Self:
         return self.filter(tenant_id=tenant.pk)
 
+    def page(self, order: str, *, after: Any, limit: int) -> list[Any]:
+        """The rows after the one with this key, and one row more than asked for where there are more.
+
+        `order` is a unique column, with `-` for descending.
+        """
+        rows = self.order_by(order)
+        if after is not None:
+            rows = rows.filter(**{f"{order.lstrip('-')}__{'lt' if order.startswith('-') else 'gt'}": after})
+        return list(rows[: limit + 1])
+
     def one(self, pk: UUID | str) -> Any:
         """The row with this key. Raises NotFound, also for a row of somebody else."""
         row = self.filter(pk=pk).first()
