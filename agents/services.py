@@ -84,6 +84,30 @@ def promote(
     return row
 
 
+@transaction.atomic
+def change_agent(
+    *, tenant: Tenant, slug: str, name: str | None = None, description: str | None = None, by: str
+) -> Agent:
+    """Change how an agent is called and described. Raises NotFound."""
+    agent: Agent = Agent.objects.of(tenant).active().select_for_update().named(slug)
+    changes = {field: value for field, value in (("name", name), ("description", description)) if value is not None}
+    for field_name, value in changes.items():
+        setattr(agent, field_name, value)
+    agent.save(update_fields=list(changes))
+    audit.record(tenant_id=tenant.pk, actor=by, action="agent.changed", subject=f"agent:{slug}", payload=changes)
+    return agent
+
+
+@transaction.atomic
+def archive_agent(*, tenant: Tenant, slug: str, by: str) -> Agent:
+    """Take an agent out of use; its runs and versions stay readable. Raises NotFound."""
+    agent: Agent = Agent.objects.of(tenant).active().select_for_update().named(slug)
+    agent.archived_at = timezone.now()
+    agent.save(update_fields=["archived_at"])
+    audit.record(tenant_id=tenant.pk, actor=by, action="agent.archived", subject=f"agent:{slug}")
+    return agent
+
+
 def find_version(*, tenant: Tenant, reference: str) -> AgentVersion:
     """The version that `slug`, `slug@3` or `slug@label` names. Raises NotFound."""
     slug, _, which = reference.partition("@")
