@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
+from psycopg.errors import LockNotAvailable
 
 from audit import services as audit
 from governance import tenancy
 from governance.auth import hash_secret
-from governance.models import ApiKey, Membership, Tenant, User
+from governance.models import ApiKey, IdempotentRequest, Membership, Tenant, User
 from loom.errors import Conflict, Invalid
 
 
@@ -73,3 +75,44 @@ def revoke_key(*, tenant: Tenant, key_id: UUID, by: str) -> ApiKey:
         key.save(update_fields=["revoked_at"])
         audit.record(tenant_id=tenant.pk, actor=by, action="key.revoked", subject=f"key:{key.prefix}")
     return key
+
+
+_KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"|([!-~]+)')  # a structured-field string (RFC 8941), or bare
+_PATIENCE = "5s"
+
+
+@transaction.atomic
+def claim_request(*, tenant: Tenant, principal: str, route: str, key: str, fingerprint: str) -> IdempotentRequest:
+    """The record of a request under an idempotency key: a new one, or that of an equal request with its answer.
+
+    An equal request that is under way is waited for, but not for long. Belongs into the transaction of the request
+    itself, so that a request which comes to nothing leaves no record. Raises Invalid, and Conflict while the other
+    still runs.
+    """
+    parts = _KEY.fullmatch(key)
+    key = (parts[2] or re.sub(r"\\(.)", r"\1", parts[1])) if parts else ""
+    if not 1 <= len(key) <= 255:
+        raise Invalid("Idempotency-Key must be 1 to 255 visible ASCII characters", pointer="/header/Idempotency-Key")
+    named = {"tenant": tenant, "principal": principal, "route": route, "key": key}
+    record = IdempotentRequest(**named, fingerprint=fingerprint)
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [_PATIENCE])
+            IdempotentRequest.objects.bulk_create([record], ignore_conflicts=True)
+            cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
+    except OperationalError as error:
+        if not isinstance(error.__cause__, LockNotAvailable):
+            raise
+        raise Conflict("a request with this Idempotency-Key is still running; ask again", retry_after=1) from error
+    found: IdempotentRequest = IdempotentRequest.objects.get(**named)
+    if found.fingerprint != fingerprint:
+        raise Invalid("this Idempotency-Key was used for another request", pointer="/header/Idempotency-Key")
+    if found.pk != record.pk and found.status is None:
+        raise Conflict("a request with this Idempotency-Key is still running; ask again", retry_after=1)
+    return found
+
+
+def settle_request(record: IdempotentRequest, *, status: int, body: str) -> None:
+    """Note the answer, for whoever asks again."""
+    record.status, record.body = status, body
+    record.save(update_fields=["status", "body"])

@@ -1,0 +1,114 @@
+"""Agents and runs over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest
+from ninja import Query, Router, Status
+
+from agents import services
+from agents.models import Agent, AgentVersion, Run
+from agents.schemas import (
+    AgentIn,
+    AgentOut,
+    AgentPatch,
+    EventList,
+    EventQuery,
+    PromoteIn,
+    RunIn,
+    RunOut,
+    RunQuery,
+    VersionIn,
+    VersionOut,
+)
+from governance.schemas import Page, PageQuery, page
+
+runs = Router(tags=["runs"])
+agents = Router(tags=["agents"])
+
+
+@runs.post("", response={202: RunOut}, operation_id="start_run")
+def start_run(request: HttpRequest, payload: RunIn) -> Any:
+    """Accept a run. A worker begins with it at once; watch its events, or ask again for the answer."""
+    run = services.start_run(tenant=request.auth.tenant, by=request.auth.name, **payload.dict())
+    return Status(202, run)
+
+
+@runs.get("", response=Page[RunOut], operation_id="list_runs")
+def list_runs(request: HttpRequest, query: Query[RunQuery]) -> Any:
+    """The tenant's runs, newest first."""
+    found = Run.objects.of(request.auth.tenant).whole().matching(**query.filters())
+    return page(found.page("-id", after=query.after(UUID), limit=query.limit), limit=query.limit, key="id")
+
+
+@runs.get("/{uuid:run_id}", response=RunOut, operation_id="get_run")
+def get_run(request: HttpRequest, run_id: UUID) -> Any:
+    return Run.objects.of(request.auth.tenant).whole().one(run_id)
+
+
+@runs.get("/{uuid:run_id}/events", response=EventList, operation_id="list_run_events")
+def list_run_events(request: HttpRequest, run_id: UUID, query: Query[EventQuery]) -> Any:
+    """What happened in the run, in order."""
+    run = Run.objects.of(request.auth.tenant).one(run_id)
+    return {"items": services.read_events(run.pk, after=query.after, limit=query.limit)}
+
+
+@agents.get("", response=Page[AgentOut], operation_id="list_agents")
+def list_agents(request: HttpRequest, query: Query[PageQuery]) -> Any:
+    """The tenant's agents by slug."""
+    found = Agent.objects.of(request.auth.tenant).active().with_labels()
+    return page(found.page("slug", after=query.after(str), limit=query.limit), limit=query.limit, key="slug")
+
+
+@agents.post("", response={201: AgentOut}, operation_id="create_agent")
+def create_agent(request: HttpRequest, payload: AgentIn) -> Any:
+    """Make an agent with its first version, which becomes its production version."""
+    version = services.create_agent(tenant=request.auth.tenant, by=request.auth.name, **payload.dict())
+    return Status(201, version.agent)
+
+
+@agents.get("/{slug}", response=AgentOut, operation_id="get_agent")
+def get_agent(request: HttpRequest, slug: str) -> Any:
+    return Agent.objects.of(request.auth.tenant).active().with_labels().named(slug)
+
+
+@agents.patch("/{slug}", response=AgentOut, operation_id="change_agent")
+def change_agent(request: HttpRequest, slug: str, payload: AgentPatch) -> Any:
+    """Change how an agent is called and described. What it does is changed by a new version."""
+    changes = payload.dict(exclude_none=True)
+    return services.change_agent(tenant=request.auth.tenant, slug=slug, by=request.auth.name, **changes)
+
+
+@agents.delete("/{slug}", response={204: None}, operation_id="archive_agent")
+def archive_agent(request: HttpRequest, slug: str) -> Any:
+    """Take an agent out of use. Its runs and versions stay readable; runs that are under way go on."""
+    services.archive_agent(tenant=request.auth.tenant, slug=slug, by=request.auth.name)
+    return Status(204, None)
+
+
+@agents.get("/{slug}/versions", response=Page[VersionOut], operation_id="list_agent_versions")
+def list_agent_versions(request: HttpRequest, slug: str, query: Query[PageQuery]) -> Any:
+    """The agent's versions, newest first."""
+    agent = Agent.objects.of(request.auth.tenant).active().named(slug)
+    found = AgentVersion.objects.of(request.auth.tenant).filter(agent=agent).prefetch_related("labels")
+    return page(found.page("-number", after=query.after(int), limit=query.limit), limit=query.limit, key="number")
+
+
+@agents.post("/{slug}/versions", response={201: VersionOut}, operation_id="add_agent_version")
+def add_agent_version(request: HttpRequest, slug: str, payload: VersionIn) -> Any:
+    """Add a version. The same specification as the newest version gives that version back."""
+    agent = Agent.objects.of(request.auth.tenant).active().named(slug)
+    version = services.add_version(tenant=request.auth.tenant, agent=agent, spec=payload.spec, by=request.auth.name)
+    return Status(201, version)
+
+
+@agents.post("/{slug}/promote", response=AgentOut, operation_id="promote_agent_version")
+def promote_agent_version(request: HttpRequest, slug: str, payload: PromoteIn) -> Any:
+    """Move a label to a version. Runs that are under way stay on theirs."""
+    tenant = request.auth.tenant
+    agent = Agent.objects.of(tenant).active().named(slug)
+    version = AgentVersion.objects.of(tenant).numbered(agent, payload.version)
+    services.promote(tenant=tenant, agent=agent, version=version, label=payload.label, by=request.auth.name)
+    return agent

@@ -1,0 +1,181 @@
+"""What the API of agents and runs accepts and returns."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from ninja import Schema
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+from pydantic_core import PydanticCustomError, to_json
+
+from agents.models import Agent, AgentVersion, Run
+from governance.schemas import Body, Name, PageQuery
+
+MAX_INPUT_BYTES = 1024 * 1024
+MAX_SPEC_BYTES = 256 * 1024
+MAX_METADATA_BYTES = 16 * 1024
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[-a-zA-Z0-9_]+$", max_length=100)]
+Label = Annotated[str, StringConstraints(pattern=r"^[-a-zA-Z0-9_]*[-a-zA-Z_][-a-zA-Z0-9_]*$", max_length=50)]
+Reference = Annotated[
+    str, StringConstraints(pattern=r"^[-a-zA-Z0-9_]{1,100}(@[-a-zA-Z0-9_]{1,50})?$"), Field(examples=["assistant"])
+]
+
+
+def _at_most(size: int) -> AfterValidator:
+    def check(value: Any) -> Any:
+        if len(to_json(value)) > size:
+            raise PydanticCustomError("too_large", f"must be at most {size} bytes of JSON")
+        return value
+
+    return AfterValidator(check)
+
+
+def _text_or_object(value: Any) -> Any:
+    if not isinstance(value, str | dict):
+        raise PydanticCustomError("text_or_object", "must be a string or an object")
+    return value
+
+
+class RunIn(Body):
+    agent: Reference = Field(description="`slug`, `slug@3` or `slug@label`; without `@` the production version")
+    input: Annotated[
+        Any,
+        AfterValidator(_text_or_object),
+        _at_most(MAX_INPUT_BYTES),
+        Field(json_schema_extra={"anyOf": [{"type": "string"}, {"type": "object"}]}),
+    ]
+    user_id: str | None = Field(None, min_length=1, max_length=200, description="whom the run is for, in your words")
+    session_id: str | None = Field(None, min_length=1, max_length=200, description="the conversation to go on with")
+    metadata: Annotated[dict[str, Any], _at_most(MAX_METADATA_BYTES)] = Field(default_factory=dict)
+    output_schema: Annotated[dict[str, Any] | None, _at_most(MAX_SPEC_BYTES)] = None
+    priority: int = Field(0, ge=-100, le=100)
+    deadline_seconds: float | None = Field(None, gt=0, le=30 * 24 * 3600)
+
+
+class Usage(Schema):
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int
+    cost_usd: float
+
+
+class RunOut(Schema):
+    id: UUID
+    status: Run.Status
+    agent: str
+    agent_version: int
+    user_id: str | None
+    session_id: str
+    input: Any
+    output: str | None
+    parsed: Any
+    error: dict[str, Any] | None
+    usage: Usage
+    turns: int
+    attempt: int
+    last_seq: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    trace_id: str
+    waiting_for: list[UUID] = Field(default_factory=list)
+    parent_run_id: UUID | None
+
+    @staticmethod
+    def resolve_agent(run: Run) -> str:
+        return run.version.agent.slug
+
+    @staticmethod
+    def resolve_agent_version(run: Run) -> int:
+        return run.version.number
+
+    @staticmethod
+    def resolve_usage(run: Run) -> Run:
+        return run
+
+    @staticmethod
+    def resolve_parent_run_id(run: Run) -> UUID | None:
+        return run.parent_id
+
+
+class RunQuery(PageQuery):
+    """What to look for among the runs."""
+
+    status: list[Run.Status] = Field(default_factory=list, description="may be given more than once")
+    agent: Reference | None = None
+    user_id: str | None = Field(None, max_length=200)
+    session_id: str | None = Field(None, max_length=200)
+    since: AwareDatetime | None = Field(None, description="created at or after")
+    until: AwareDatetime | None = Field(None, description="created before")
+    q: str | None = Field(None, max_length=200, description="words in the input or the output")
+
+    def filters(self) -> dict[str, Any]:
+        return self.dict(exclude={"limit", "cursor"}, exclude_defaults=True)
+
+
+class EventOut(Schema):
+    """One line of a run's journal."""
+
+    seq: int
+    kind: str
+    at: datetime
+    step_key: str
+    data: dict[str, Any]
+
+
+class EventList(Schema):
+    items: list[EventOut]
+
+
+class EventQuery(Schema):
+    after: int = Field(0, ge=0, le=2**31 - 1, description="the `seq` of the last event you have")
+    limit: int = Field(200, ge=1, le=1000)
+
+
+class AgentIn(Body):
+    slug: Slug
+    name: Annotated[str, StringConstraints(max_length=200)] = ""
+    description: Annotated[str, StringConstraints(max_length=10_000)] = ""
+    spec: Annotated[dict[str, Any], _at_most(MAX_SPEC_BYTES)] = Field(description="what `Agent.from_dict` takes")
+
+
+class AgentPatch(Body):
+    name: Name | None = None
+    description: Annotated[str, StringConstraints(max_length=10_000)] | None = None
+
+
+class AgentOut(Schema):
+    slug: str
+    name: str
+    description: str
+    created_at: datetime
+    labels: dict[str, int] = Field(description="label → number of the version it is on")
+
+    @staticmethod
+    def resolve_labels(agent: Agent) -> dict[str, int]:
+        return {label.name: label.version.number for label in agent.labels.all()}
+
+
+class VersionIn(Body):
+    spec: Annotated[dict[str, Any], _at_most(MAX_SPEC_BYTES)] = Field(description="what `Agent.from_dict` takes")
+
+
+class VersionOut(Schema):
+    number: int
+    hash: str
+    spec: dict[str, Any]
+    created_at: datetime
+    created_by: str
+    labels: list[str]
+
+    @staticmethod
+    def resolve_labels(version: AgentVersion) -> list[str]:
+        return sorted(label.name for label in version.labels.all())
+
+
+class PromoteIn(Body):
+    version: int = Field(ge=1, le=2**31 - 1)
+    label: Label = "production"

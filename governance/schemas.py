@@ -1,0 +1,86 @@
+"""What the API of tenants and keys accepts and returns, and how all lists are cut into pages."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
+
+from ninja import Schema
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, StringConstraints
+
+from governance.models import ApiKey
+from loom.errors import Invalid
+
+T = TypeVar("T")
+
+MAX_PAGE = 200
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+
+class Body(Schema):
+    """What a client sends. A field that we do not know is refused rather than overlooked."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class PageQuery(Schema):
+    """Which part of a list: up to `limit` rows after those that came with `cursor`."""
+
+    limit: int = Field(50, ge=1, le=MAX_PAGE)
+    cursor: str | None = Field(None, max_length=500, description="`next_cursor` of the page before")
+
+    def after(self, read: type[T]) -> T | None:
+        """The key of the last row that the client has. Raises InvalidArguments for a cursor that we did not give."""
+        if self.cursor is None:
+            return None
+        try:
+            text = base64.urlsafe_b64decode(self.cursor.encode() + b"=" * (-len(self.cursor) % 4))
+            return read(json.loads(text))  # type: ignore[call-arg]
+        except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error) as error:
+            raise Invalid("the cursor is none that this list gave out", pointer="/query/cursor") from error
+
+
+class Page(Schema, Generic[T]):
+    items: list[T]
+    next_cursor: str | None = Field(description="null on the last page")
+
+
+def page(rows: Sequence[Any], *, limit: int, key: str) -> dict[str, Any]:
+    """The first `limit` of `limit + 1` rows, and a cursor when there are more."""
+    more = len(rows) > limit
+    return {"items": rows[:limit], "next_cursor": _cursor(getattr(rows[limit - 1], key)) if more else None}
+
+
+def _cursor(value: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value, default=str).encode()).decode().rstrip("=")
+
+
+def _known_scopes(scopes: list[str]) -> list[str]:
+    return sorted(set(scopes))
+
+
+class KeyIn(Body):
+    name: Name
+    scopes: Annotated[list[ApiKey.Scope], AfterValidator(_known_scopes)] = Field(min_length=1, max_length=10)
+    expires_at: AwareDatetime | None = None
+
+
+class KeyOut(Schema):
+    id: UUID
+    name: str
+    prefix: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+class NewKeyOut(KeyOut):
+    token: str | None = Field(description="the credential, in this answer only; null when the answer is a replayed one")

@@ -1,0 +1,23 @@
+"""Where everything is."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from django.contrib import admin
+from django.urls import include, path
+
+from loomsite import views
+from loomsite.api import api
+
+urlpatterns = [
+    path("healthz", views.healthz, name="healthz"),
+    path("readyz", views.readyz, name="readyz"),
+    path("metrics", views.metrics, name="metrics"),
+    path("api/v1/", api.urls),
+    path("admin/", admin.site.urls),
+]
+if find_spec("agents.urls"):
+    urlpatterns.append(path("", include("agents.urls", namespace="console")))
+
+handler500 = "loomsite.views.server_error"
