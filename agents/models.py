@@ -142,10 +142,10 @@ class Run(TenantRow):
 
     version = TenantForeignKey(AgentVersion, on_delete=models.PROTECT, related_name="runs")
     parent = TenantForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="children")
-    user_id = models.CharField(max_length=200, null=True)  # noqa: DJ001 - None is a bucket of its own
+    user_id = models.CharField(max_length=200, null=True)
     session_id = models.CharField(max_length=200)
     input = models.JSONField()
-    output = models.TextField(null=True)  # noqa: DJ001 - None: there is no answer yet
+    output = models.TextField(null=True)
     parsed = models.JSONField(null=True)
     error = models.JSONField(null=True)
     output_schema = models.JSONField(null=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,12 +16,13 @@ from psycopg.types.json import Jsonb
 from uuid_utils.compat import uuid7
 
 from agents import queue, stream
+from agents.adapters import Append, session_of
 from agents.models import Agent, AgentLabel, AgentVersion, Run, RunEvent
 from audit import services as audit
 from governance.models import Tenant
 from loom.errors import Conflict, NotFound
 from loom.events import Kind, Record
-from loom.ids import deterministic_hash, new_id
+from loom.ids import deterministic_hash
 
 # What a kind does to the run's status. Kinds that are not named leave it alone.
 STATUS = {
@@ -148,7 +149,7 @@ def start_run(
         tenant=tenant,
         version=version,
         user_id=user_id,
-        session_id=session_id or new_id("sess"),
+        session_id=session_id or session_of(run_id),
         input=input,
         output_schema=output_schema,
         metadata=dict(metadata or {}),
@@ -187,7 +188,8 @@ class Claim:
     input: Any
     output_schema: dict[str, Any] | None
     metadata: dict[str, Any]
-    deadline_at: Any
+    deadline_at: datetime | None
+    accepted_at: datetime
 
 
 _CLAIM = """
@@ -198,8 +200,9 @@ WITH RECURSIVE queueing AS (
             WHERE r.status = 'queued' AND r.tenant_id > q.tenant_id ORDER BY r.tenant_id LIMIT 1)
     FROM queueing q WHERE q.tenant_id IS NOT NULL
 ), ranked AS (
-    -- A tenant's next run ranks behind as many as the tenant already has running: nobody waits for a neighbor's backlog.
-    SELECT n.id, 1 AS fresh, b.running + row_number() OVER (PARTITION BY q.tenant_id ORDER BY n.priority DESC, n.id) AS place
+    -- A tenant's next run ranks behind as many as it has running: nobody waits for a neighbor's backlog.
+    SELECT n.id, 1 AS fresh,
+           b.running + row_number() OVER (PARTITION BY q.tenant_id ORDER BY n.priority DESC, n.id) AS place
     FROM queueing q
     CROSS JOIN LATERAL (SELECT count(*) AS running FROM agents_run r
                         WHERE r.tenant_id = q.tenant_id AND r.status IN ('running', 'cancelling')) b
@@ -221,19 +224,19 @@ SET status = CASE r.status WHEN 'queued' THEN 'running' ELSE r.status END,
     fence = r.fence + 1, attempt = r.attempt + 1, started_at = coalesce(r.started_at, now())
 FROM next WHERE r.id = next.id
 RETURNING r.id, r.tenant_id, r.version_id, r.fence, r.attempt, r.last_seq, r.user_id, r.session_id,
-          r.input, r.output_schema, r.metadata, r.deadline_at
+          r.input, r.output_schema, r.metadata, r.deadline_at, r.created_at
 """
 
 
 def claim_runs(*, owner: str, limit: int, lease_seconds: float) -> list[Claim]:
     """Take up to `limit` runs: those whose worker died first, then fairly by tenant and priority.
 
-    Runs in the scheduler's scope. Two workers never get the same run; a run that is claimed again gets a higher fence, so
-    that the worker which lost it can write nothing more.
+    Runs in the scheduler's scope. Two workers never get the same run; a run that is claimed again gets a higher
+    fence, so that the worker which lost it can write nothing more.
     """
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, {"owner": owner, "limit": limit, "lease": lease_seconds})
-        return [Claim(*row[:8], *map(_json, row[8:11]), row[11]) for row in cursor.fetchall()]
+        return [Claim(*row[:8], *map(_json, row[8:11]), *row[11:]) for row in cursor.fetchall()]
 
 
 def renew_leases(*, owner: str, lease_seconds: float) -> int:
@@ -250,21 +253,12 @@ def release_runs(*, owner: str) -> int:
     )
 
 
-@dataclass(frozen=True)
-class Append:
-    """Records for one run's journal, written under a fence."""
-
-    run_id: UUID
-    fence: int
-    records: Sequence[Record] = field(default_factory=tuple)
-
-
 _APPEND = """
 WITH batch AS (
     SELECT * FROM unnest(
         %(run_id)s::uuid[], %(fence)s::bigint[], %(count)s::int[], %(status)s::text[], %(turns)s::int[],
-        %(input_tokens)s::bigint[], %(cached_input_tokens)s::bigint[], %(output_tokens)s::bigint[], %(cost_usd)s::numeric[],
-        %(output)s::text[], %(parsed)s::jsonb[], %(error)s::jsonb[]
+        %(input_tokens)s::bigint[], %(cached_input_tokens)s::bigint[], %(output_tokens)s::bigint[],
+        %(cost_usd)s::numeric[], %(output)s::text[], %(parsed)s::jsonb[], %(error)s::jsonb[]
     ) AS b(run_id, fence, count, status, turns, input_tokens, cached_input_tokens, output_tokens, cost_usd,
            output, parsed, error)
 ), run AS (
@@ -296,10 +290,12 @@ SELECT id, before FROM run
 
 
 def append_events(appends: Sequence[Append]) -> dict[UUID, int]:
-    """Write records of several runs of one tenant, and what follows from them for the runs' summaries, in one statement.
+    """Write records of several runs of one tenant, and what follows from them for the runs' summaries, in one
+    statement.
 
-    The only function by which a run under way changes. Answers with the `seq` that each run's records begin after; a run
-    that is missing from the answer has been taken by another worker (or has ended), and nothing was written for it.
+    The only function by which a run under way changes. Answers with the `seq` that each run's records begin after; a
+    run that is missing from the answer has been taken by another worker (or has ended), and nothing was written for
+    it.
     """
     columns: dict[str, list[Any]] = {name: [] for name in (*_SUMMARY, *_EVENT)}
     for append in appends:
@@ -345,6 +341,12 @@ def _summary_of(append: Append) -> dict[str, Any]:
 def read_events(run_id: UUID, *, after: int = 0, limit: int | None = None) -> list[RunEvent]:
     """The run's journal after a number, in order. For the worker that replays and for everybody who watches."""
     return list(RunEvent.objects.filter(run_id=run_id, seq__gt=after).order_by("seq")[:limit])
+
+
+def read_records(run_id: UUID) -> list[Record]:
+    """The run's journal as the core reads it."""
+    rows = RunEvent.objects.filter(run_id=run_id).order_by("seq").values_list("kind", "step_key", "data")
+    return [Record(kind=kind, step_key=step_key, data=data) for kind, step_key, data in rows]
 
 
 def _json(text: str | None) -> Any:

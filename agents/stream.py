@@ -1,7 +1,8 @@
 """How watchers hear of a run.
 
-The channel layer carries nudges ("run X changed"), never payloads: who misses one reads the journal a moment later. The text
-that a model is saying right now is kept in Redis for a few minutes, so that a watcher who joins in the middle sees it whole.
+The channel layer carries nudges ("run X changed"), never payloads: who misses one reads the journal a moment later.
+The text that a model is saying right now is kept in Redis for a few minutes, so that a watcher who joins in the
+middle sees it whole.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Who is calling, and for which tenant.
 
-A request speaks for a tenant by an API key (`Authorization: Bearer loom_<prefix>_<secret>`) or by the session of a member.
-The middleware finds out once, puts a `Principal` on the request and runs the view inside the tenant's scope, so that nothing
-behind it can see another tenant's rows.
+A request speaks for a tenant by an API key (`Authorization: Bearer loom_<prefix>_<secret>`) or by the session of a
+member. The middleware finds out once, puts a `Principal` on the request and runs the view inside the tenant's scope,
+so that nothing behind it can see another tenant's rows.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ class Principal:
 
 
 class TenantScope:
-    """Middleware: `request.principal`, and the tenant's scope around the view. Without a credential the view sees no tenant."""
+    """Middleware: `request.principal`, and the tenant's scope around the view.
+
+    Without a credential the view sees no tenant.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response

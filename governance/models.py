@@ -133,3 +133,6 @@ class IdempotentRequest(TenantRow):
         constraints = [
             models.UniqueConstraint(fields=["tenant", "principal", "route", "key"], name="idempotent_request_once")
         ]
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,8 +1,9 @@
 """Whose rows the database shows.
 
-Every tenant table carries `tenant_id` and one policy: the row's tenant equals the setting `loom.tenant` of the transaction.
-`scope(tenant_id)` opens such a transaction; outside of any, tenant tables look empty. `protect()` runs after every migration
-and puts policy, grants and composite foreign keys on every table with that column, so none can be forgotten.
+Every tenant table carries `tenant_id` and one policy: the row's tenant equals the setting `loom.tenant` of the
+transaction. `scope(tenant_id)` opens such a transaction; outside of any, tenant tables look empty. `protect()` runs
+after every migration and puts policy, grants and composite foreign keys on every table with that column, so none can
+be forgotten.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _limiter: anyio.CapacityLimiter | None = None
 class TenantForeignKey(models.ForeignKey):  # type: ignore[type-arg]
     """A reference within one tenant.
 
-    The constraint is on `(tenant_id, x_id)`, made by `protect()`: a plain one would let a tenant attach its row to another's.
+    The constraint is on `(tenant_id, x_id)`, made by `protect()`: a plain one would let a tenant attach its row to
+    another's.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -58,7 +60,10 @@ def credential_scope(name: str, value: str) -> Iterator[None]:
 
 
 def unit(tenant_id: UUID, work: Callable[P, T]) -> Callable[P, Awaitable[T]]:
-    """The same work for async callers: one transaction in the tenant's scope, in a thread, its connection given back."""
+    """The same work for async callers.
+
+    One transaction in the tenant's scope, in a thread, its connection given back.
+    """
     return _threaded(work, lambda: scope(tenant_id))
 
 

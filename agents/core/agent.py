@@ -3,35 +3,334 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from audit.core.telemetry import NoTelemetry, Telemetry, resolve_telemetry
 
-from agents.core import tone
+from agents.core import execution
 from agents.core.ambient import Ambient, stream_events
-from agents.core.architectures.base import AgentSession, Architecture, Dependencies, Emit
+from agents.core.architectures.base import Architecture, Emit
 from agents.core.architectures.resolver import resolve_architecture
+from agents.core.config import read_config, read_toml
 from agents.core.llm.base import Model
 from agents.core.llm.resolver import resolve_model
+from agents.core.llm.retrying import Retrying
 from agents.core.result import RunResult
 from agents.core.runtime.base import InProcRuntime, Runtime
+from agents.core.runtime.engine import Answer
+from agents.core.runtime.resolver import resolve_runtime
 from agents.core.stop_hooks import StopHook
 from agents.core.tools.base import ToolHost
 from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.tool import Tool
 from audit.core.log import AuditLog, resolve_audit_log
-from audit.core.telemetry import NoTelemetry, Telemetry, resolve_telemetry
 from governance.core.budget import Budget, NoBudget
 from governance.core.gate import StandardGate
 from governance.core.hooks import HookRegistry, PostToolHook, PreToolHook
 from governance.core.permissions import AllowAll, Permissions
 from governance.core.retry import RetryPolicy
-from loom.context import RunContext, set_run_context
+from loom.context import RunContext
 from loom.errors import ConfigError
 from loom.events import Event
-from loom.ids import new_id
-from loom.messages import utcnow
+from loom.ids import canonical, new_id
+from loom.messages import PromptCacheConfig
 from memory.core.protocol import Memory
 from memory.core.resolver import resolve_memory
+
+_INPROC = InProcRuntime()
+_NO_TELEMETRY = NoTelemetry()
+_NO_BUDGET = NoBudget()
+_ALLOW_ALL = AllowAll()
+_NETWORK_MODELS = frozenset({"OpenAIModel", "AnthropicModel", "LiteLLMModel"})
+
+
+class Agent:
+    """A language model in a loop, with tools.
+
+    One agent serves many users at once: what belongs to a run stays in the run, and `user_id` partitions memory,
+    budget and permissions. Every argument but `instructions` and `model` has a default that costs nothing.
+    """
+
+    def __init__(
+        self,
+        instructions: str,
+        *,
+        name: str = "agent",
+        model: Model | str | dict[str, Any] | None = None,
+        memory: Memory | str | Mapping[str, Any] | None = None,
+        runtime: Runtime | str | Mapping[str, Any] | None = None,
+        budget: Budget | None = None,
+        permissions: Permissions | None = None,
+        hooks: HookRegistry | None = None,
+        tools: list[Tool | Callable[..., object]] | ToolHost | Tool | Callable[..., object] | None = None,
+        telemetry: Telemetry | str | Mapping[str, Any] | None = None,
+        audit_log: AuditLog | str | Path | dict[str, Any] | None = None,
+        max_turns: int = 50,
+        auto_consolidate: bool = False,
+        architecture: Architecture | str | None = None,
+        retry_policy: RetryPolicy | None = None,
+        approval_handler: Any | None = None,
+        secrets: Any | None = None,
+        output_schema: Any | None = None,
+        response_tone: str | None = None,
+        effort: str | None = None,
+        strict_effort: bool = False,
+        prompt_caching: bool | Mapping[str, Any] | None = None,
+        stop_hooks: list[StopHook] | None = None,
+        max_stop_hook_iterations: int = 15,
+    ) -> None:
+        if max_stop_hook_iterations < 0:
+            raise ValueError(f"max_stop_hook_iterations is 0 or more, not {max_stop_hook_iterations}")
+        self.name = name
+        self._instructions = instructions
+        self._model, model_options = resolve_model(model, secrets=secrets)
+        self.asked_model = _with_retries(self._model, retry_policy)
+        self.own_memory = None if memory is None else resolve_memory(memory)
+        self._runtime = _INPROC if runtime is None else resolve_runtime(runtime)
+        self._budget = budget or _NO_BUDGET
+        self._permissions = permissions or _ALLOW_ALL
+        self._hooks = hooks or HookRegistry()
+        self._approval_handler = approval_handler
+        self._tool_host = _tool_host(tools)
+        self.telemetry = _NO_TELEMETRY if telemetry is None else resolve_telemetry(telemetry)
+        self.audit_log = None if audit_log is None else resolve_audit_log(audit_log)
+        self.max_turns = max_turns
+        self.auto_consolidate = auto_consolidate
+        self._architecture = resolve_architecture(architecture)
+        self.output_schema = output_schema
+        self.response_tone = response_tone
+        self.effort = effort or model_options.get("effort")
+        self.strict_effort = strict_effort or bool(model_options.get("strict_effort"))
+        self.prompt_caching = _prompt_caching(prompt_caching)
+        self.stop_hooks = list(stop_hooks or ())
+        self.max_stop_hook_iterations = max_stop_hook_iterations
+        self._memory: Memory | None = self.own_memory
+        self._gate: StandardGate | None = None
+
+    @classmethod
+    def from_dict(cls, cfg: dict[str, Any], **given: Any) -> Agent:
+        """An agent from data; keyword arguments of the constructor win over it.
+
+        Raises ConfigError for an unknown key, with a suggestion, and for a value that does not fit.
+        """
+        if given.get("tools") is not None and cfg.get("mcp"):
+            raise ConfigError("give either mcp servers in the config or tools=, not both")
+        return cls(**{**read_config(cfg), **{key: value for key, value in given.items() if value is not None}})
+
+    @classmethod
+    def from_config(cls, path: str | Path, **given: Any) -> Agent:
+        """An agent from a TOML file; see `from_dict`. ConfigErrors begin with the path."""
+        try:
+            return cls.from_dict(read_toml(path), **given)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from error
+
+    # --- what it is made of ---------------------------------------------------------------------------------------
+
+    @property
+    def instructions(self) -> str:
+        return self._instructions
+
+    @property
+    def model(self) -> Model:
+        return self._model
+
+    @property
+    def memory(self) -> Memory:
+        if self._memory is None:
+            self._memory = resolve_memory(None)
+        return self._memory
+
+    @property
+    def runtime(self) -> Runtime:
+        return self._runtime
+
+    @property
+    def tool_host(self) -> ToolHost:
+        return self._tool_host
+
+    @property
+    def budget(self) -> Budget:
+        return self._budget
+
+    @property
+    def permissions(self) -> Permissions:
+        return self._permissions
+
+    @property
+    def hooks(self) -> HookRegistry:
+        return self._hooks
+
+    @property
+    def architecture(self) -> Architecture:
+        return self._architecture
+
+    @property
+    def approval_handler(self) -> Any | None:
+        return self._approval_handler
+
+    @property
+    def gate(self) -> StandardGate:
+        """Permissions, hooks, budget and approvals as one question."""
+        if self._gate is None:
+            self._gate = StandardGate(
+                permissions=self._permissions,
+                hooks=self._hooks,
+                budget=self._budget,
+                approval_handler=self._approval_handler,
+            )
+        return self._gate
+
+    def __repr__(self) -> str:
+        return (
+            f"Agent(model={self._model.name!r}, memory={type(self.memory).__name__}, "
+            f"runtime={type(self._runtime).__name__}, tool_host={type(self._tool_host).__name__}, "
+            f"max_turns={self.max_turns})"
+        )
+
+    # --- running --------------------------------------------------------------------------------------------------
+
+    async def run(
+        self,
+        prompt: str,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        context: RunContext | None = None,
+        extra_tools: list[Tool] | None = None,
+        emit: Emit | None = None,
+        output_schema: Any | None = None,
+        output_validation_retries: int = 1,
+        response_tone: str | None = None,
+        effort: str | None = None,
+    ) -> RunResult:
+        """Answer a prompt.
+
+        With `emit`, every event is awaited on it and the model is streamed. Raises the model's `ModelError` and
+        `OutputValidationError`; a tool that fails, a budget that is spent and a turn cap do not raise.
+        """
+        context = context_for(context, user_id=user_id, session_id=session_id, metadata=metadata)
+        options = execution.Options(
+            extra_tools=tuple(extra_tools or ()),
+            output_schema=output_schema,
+            output_validation_retries=output_validation_retries,
+            response_tone=response_tone,
+            effort=effort,
+        )
+        ambient = Ambient(context, emit=emit, streaming=emit is not None)
+        return await execution.execute(self, prompt, ambient, options)
+
+    def stream(self, prompt: str, **options: Any) -> AsyncIterator[Event]:
+        """The events of `run` as they happen; takes the same arguments but `emit`.
+
+        A slow reader slows the run; leaving the loop early cancels it. What the run raises comes as an ERROR event and
+        is then raised from the iterator.
+        """
+
+        async def run(emit: Emit) -> RunResult:
+            return await self.run(prompt, emit=emit, **options)
+
+        return stream_events(run)
+
+    async def answer(self, input: Any, ambient: Ambient, *, output_schema: Any = None) -> Answer:
+        """Run within something larger: a durable run, a workflow, a team."""
+        options = execution.Options(output_schema=output_schema)
+        result = await execution.execute(self, prompt_of(input), ambient, options)
+        return Answer(result.output, result.parsed, result.interruption_reason)
+
+    async def resume(self, session_id: str, prompt: str, **options: Any) -> RunResult:
+        """`run` for a session on a durable runtime: steps that its journal holds are replayed, the rest runs."""
+        return await self.run(prompt, session_id=session_id, **options)
+
+    # --- memory and tools -----------------------------------------------------------------------------------------
+
+    async def recall(
+        self, query: str, *, kind: str = "episodic", limit: int = 5, user_id: str | None = None
+    ) -> list[Any]:
+        """What memory knows about a text, for one user."""
+        return list(await self.memory.recall(query, kind=kind, limit=limit, user_id=user_id))
+
+    async def consolidate(self) -> int:
+        """Read facts out of what was remembered; how many were found."""
+        return await self.memory.consolidate() or 0
+
+    def before_tool(self, fn: PreToolHook) -> PreToolHook:
+        """Decorator: ask this function before each tool call."""
+        return self._hooks.register_pre_tool(fn)
+
+    def after_tool(self, fn: PostToolHook) -> PostToolHook:
+        """Decorator: tell this function of each tool result."""
+        return self._hooks.register_post_tool(fn)
+
+    def add_tool(self, item: Tool | Callable[..., object]) -> Tool:
+        return self._own_tools().register(item)
+
+    def with_tool(self, fn: Callable[..., object]) -> Callable[..., object]:
+        """Decorator: give the agent this function as a tool."""
+        self._own_tools().register(fn)
+        return fn
+
+    def remove_tool(self, name: str) -> bool:
+        return self._own_tools().unregister(name)
+
+    async def tools_list(self) -> list[str]:
+        return [tool.name for tool in await self._tool_host.list_tools()]
+
+    def _own_tools(self) -> InProcessToolHost:
+        if isinstance(self._tool_host, InProcessToolHost):
+            return self._tool_host
+        raise ConfigError(f"tools are added to the {type(self._tool_host).__name__} that the agent was given, not here")
+
+
+def prompt_of(value: Any) -> str:
+    """What an agent reads of an input: a text as it is, any other value as JSON."""
+    return value if isinstance(value, str) else canonical(value)
+
+
+def context_for(
+    context: RunContext | None,
+    *,
+    user_id: str | None = None,
+    session_id: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> RunContext:
+    """The context of a new run. What is named wins over what `context` says; a missing session is a new one."""
+    given = context or RunContext()
+    return RunContext(
+        user_id=given.user_id if user_id is None else user_id,
+        session_id=session_id or given.session_id or new_id("sess"),
+        run_id=new_id("run"),
+        metadata=given.metadata if metadata is None else metadata,
+    )
+
+
+def _with_retries(model: Model, policy: RetryPolicy | None) -> Model:
+    if policy is None:
+        policy = RetryPolicy() if type(model).__name__ in _NETWORK_MODELS else RetryPolicy.disabled()
+    return Retrying(model, policy) if policy.is_enabled() else model
+
+
+def _tool_host(tools: Any) -> ToolHost:
+    if tools is None:
+        return InProcessToolHost()
+    if isinstance(tools, list):
+        return InProcessToolHost(tools)
+    if hasattr(tools, "list_tools") and hasattr(tools, "call"):
+        host: ToolHost = tools
+        return host
+    if callable(tools):
+        return InProcessToolHost([tools])
+    raise TypeError(f"tools is a list of tools and functions, one of them, or a tool host, not {type(tools).__name__}")
+
+
+def _prompt_caching(spec: bool | Mapping[str, Any] | None) -> PromptCacheConfig | None:
+    if spec is None or spec is False:
+        return None
+    if spec is True:
+        return PromptCacheConfig(enabled=True)
+    try:
+        return PromptCacheConfig.model_validate({"enabled": True, **dict(spec)}, strict=True)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"prompt_caching is a bool or {{enabled, ttl: '5m'|'1h', cache_key}}: {error}") from error

@@ -11,7 +11,6 @@ import anyio
 from agents.core import background
 from agents.core.architectures.base import Emit
 from agents.core.runtime.base import Runtime
-from governance.core.gate import Gate
 from loom.context import RunContext
 from loom.events import Event
 from memory.core.protocol import Memory
@@ -21,19 +20,22 @@ from memory.core.protocol import Memory
 class Ambient:
     """The context of a run and the layers that its agents share.
 
-    `runtime` is the session of a durable run; with one, every nested step is journaled in it under its path. An agent's own
-    memory, tone and workspace win over the ambient ones; an ambient `gate` is asked besides the agent's own.
+    `runtime` is the session of a durable run; with one, every nested step is journaled in it under its path. An
+    agent's own memory, tone and workspace win over the ambient ones.
     """
 
     context: RunContext
     runtime: Runtime | None = None
-    gate: Gate | None = None
     memory: Memory | None = None
     emit: Emit | None = None
     streaming: bool = False
     path: str = ""
     response_tone: str | None = None
     workspace: Any | None = None
+
+    def with_defaults(self, **layers: Any) -> Ambient:
+        """These surroundings with some layers filled in where they are given and not there yet."""
+        return replace(self, **{k: v for k, v in layers.items() if v is not None and getattr(self, k) is None})
 
     def below(self, name: str, **changes: Any) -> Ambient:
         """The surroundings of something nested: its path starts with this one's."""
@@ -43,8 +45,8 @@ class Ambient:
 async def stream_events(run: Callable[[Emit], Awaitable[Any]], *, capacity: int = 128) -> AsyncIterator[Event]:
     """The events of a run as they happen, over a bounded buffer: a slow reader slows the run.
 
-    Leaving the iteration early cancels the run and nothing else. What the run raises is shown as an ERROR event and then
-    raised here.
+    Leaving the iteration early cancels the run and nothing else. What the run raises is shown as an ERROR event and
+    then raised here.
     """
     send, receive = anyio.create_memory_object_stream[Event](capacity)
     failure: list[Exception] = []

@@ -5,20 +5,22 @@ Every architecture goes through here, so the gate, the journal, the audit log an
     reply   = await call_model(session, deps, messages, step="turn:1/model")
     results = await call_tools(session, deps, reply.tool_calls, step="turn:1")
 
-Both skip what is not wired. A step's name is its structural path within the run; the loop puts the worker's path before it.
+Both skip what is not wired. A step's name is its structural path within the run; the loop puts the worker's path
+before it.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, assert_never
 
 import anyio
 from pydantic_core import to_json
 
 from agents.core.architectures.base import AgentSession, Dependencies
+from agents.core.concurrency import together
 from agents.core.llm.base import Model
 from governance.core.gate import (
     Allow,
@@ -118,15 +120,12 @@ async def call_tools(
     """Run all calls of one turn, at the same time where there are several. Results come in the order of the calls."""
     if len(calls) == 1:
         return [await _call_tool(session, deps, calls[0], f"{deps.path}{step}/tool:call_1")]
-    results: list[ToolResult | None] = [None] * len(calls)
-
-    async def run(slot: int, call: ToolCall) -> None:
-        results[slot] = await _call_tool(session, deps, call, f"{deps.path}{step}/tool:call_{slot + 1}")
-
-    async with anyio.create_task_group() as group:
-        for slot, call in enumerate(calls):
-            group.start_soon(run, slot, call)
-    return [result for result in results if result is not None]
+    return await together(
+        [
+            partial(_call_tool, session, deps, call, f"{deps.path}{step}/tool:call_{slot}")
+            for slot, call in enumerate(calls, start=1)
+        ]
+    )
 
 
 def tool_messages(calls: Sequence[ToolCall], results: Sequence[ToolResult]) -> list[Message]:

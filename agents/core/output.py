@@ -33,8 +33,8 @@ class Output:
     def directive(self) -> str:
         """What a model without native structured output reads."""
         return (
-            "STRUCTURED OUTPUT REQUIRED. Answer with one JSON value that satisfies this JSON Schema, and nothing else: no "
-            f"prose, no code fence.\n{json.dumps(self.schema, indent=2)}"
+            "STRUCTURED OUTPUT REQUIRED. Answer with one JSON value that satisfies this JSON Schema, and nothing else: "
+            f"no prose, no code fence.\n{json.dumps(self.schema, indent=2)}"
         )
 
     def feedback(self, error: OutputValidationError) -> str:

@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field
 class RunResult(BaseModel):
     """The answer of a run and what it took.
 
-    A budget, a turn cap or an exhausted hook is not an error: `interrupted` is set and `interruption_reason` says which.
+    A budget, a turn cap or an exhausted hook is not an error: `interrupted` is set and `interruption_reason` says
+    which.
     """
 
     session_id: str

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from audit.core.telemetry import Telemetry
+
 from agents.core.llm.base import Model
 from agents.core.runtime.base import Runtime
 from agents.core.tools.base import ToolHost
 from audit.core.log import AuditLog
-from audit.core.telemetry import Telemetry
 from governance.core.budget import Budget
 from governance.core.gate import Gate
 from governance.core.hooks import HookRegistry
@@ -48,9 +49,9 @@ class AgentSession:
 class Dependencies:
     """What one run works with. The `fast_*` flags say which layers are no-ops, decided once, so the loop skips them.
 
-    `gate` is the one question before each model and tool call; it is built from permissions, hooks, budget and approvals, which
-    are here for strategies that want to show them, not to be asked. `path` is where this run stands among nested workers:
-    it starts every step key and every event's `worker`.
+    `gate` is the one question before each model and tool call; it is built from permissions, hooks, budget and
+    approvals, which are here for strategies that want to show them, not to be asked. `path` is where this run stands
+    among nested workers: it starts every step key and every event's `worker`.
     """
 
     model: Model

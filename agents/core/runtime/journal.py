@@ -1,8 +1,8 @@
 """The journal of one run, and the session that replays it.
 
-A step writes `<kind>.started` before its effect and `<kind>.completed` after it. Writes keep their order and a step's start is
-on disk before its effect begins; what follows an effect may be on its way. So whatever a crash leaves behind is a prefix of
-what happened, and at most the effects in flight are in doubt.
+A step writes `<kind>.started` before its effect and `<kind>.completed` after it. Writes keep their order and a step's
+start is on disk before its effect begins; what follows an effect may be on its way. So whatever a crash leaves behind
+is a prefix of what happened, and at most the effects in flight are in doubt.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from pydantic_core import to_jsonable_python
 from loom.errors import NonDeterminism
 from loom.events import Event, Kind, Record, record_of
 from loom.ids import deterministic_hash
-
 
 # The last segment of a step's path says what it is: `model`, `tool:call_2`, `recall`, or any other word.
 _KINDS: dict[str, tuple[str | None, str]] = {

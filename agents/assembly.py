@@ -1,0 +1,57 @@
+"""From rows to programs: what a pinned version says, made runnable."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+
+from agents.core.agent import Agent
+from agents.core.registry import registry
+from agents.core.runtime.engine import Program
+from agents.models import AgentVersion
+from loom.errors import ConfigError
+
+_KEPT = 500
+
+_programs: OrderedDict[UUID, Program] = OrderedDict()
+_lock = Lock()
+
+
+def load_modules() -> None:
+    """Take up what LOOM_MODULES declares."""
+    registry.load(settings.LOOM.modules)
+
+
+def find_program(version_id: UUID) -> Program | None:
+    """The program of a version, if this process has made it already."""
+    return _programs.get(version_id)
+
+
+def program_for(version_id: UUID) -> Program:
+    """The agent or workflow of a version. Versions never change, so it is made once in a process.
+
+    Runs in the tenant's scope. Raises ConfigError for a version that names what this deployment does not have.
+    """
+    program = make_program(AgentVersion.objects.values_list("spec", flat=True).get(pk=version_id))
+    with _lock:
+        _programs[version_id] = program
+        if len(_programs) > _KEPT:
+            _programs.popitem(last=False)
+    return program
+
+
+def make_program(spec: dict[str, Any]) -> Program:
+    """The program that a spec describes: `{"program": name}` for a registered one, else an agent's declarative config.
+
+    Raises ConfigError.
+    """
+    if "program" in spec:
+        if unknown := sorted(set(spec) - {"program"}):
+            raise ConfigError(f"a spec with `program` has no {unknown[0]!r}: the code says the rest")
+        return registry.program(spec["program"])
+    tools = [registry.tool(name) for name in spec.get("tools", [])]
+    return Agent.from_dict({key: value for key, value in spec.items() if key != "tools"}, tools=tools or None)

@@ -1,0 +1,39 @@
+"""Several things at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import anyio
+
+T = TypeVar("T")
+
+
+async def together(work: Sequence[Callable[[], Awaitable[T]]], *, limit: int | None = None) -> list[T]:
+    """The results of all, in their order; at most `limit` run at a time.
+
+    The first failure cancels the others and is raised as itself, not as a group of one.
+    """
+    results: dict[int, T] = {}
+    slots = anyio.Semaphore(limit or max(1, len(work)))
+
+    async def run(place: int, one: Callable[[], Awaitable[T]]) -> None:
+        async with slots:
+            results[place] = await one()
+
+    try:
+        async with anyio.create_task_group() as group:
+            for place, one in enumerate(work):
+                group.start_soon(run, place, one)
+    except BaseExceptionGroup as failures:
+        raise first_of(failures) from None
+    return [results[place] for place in range(len(work))]
+
+
+def first_of(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first failure in a group, however deep it lies."""
+    first: BaseException = failures
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first

@@ -1,0 +1,137 @@
+"""Agents from data: TOML files, dictionaries, rows."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from governance.core.budget import BudgetConfig
+from governance.core.permissions import resolve_permissions
+from governance.core.retry import RetryPolicy
+from governance.core.standard_budget import StandardBudget
+from loom.errors import ConfigError
+
+_WALL_CLOCKS = {
+    "max_wall_clock_minutes": "max_wall_clock",
+    "per_user_max_wall_clock_minutes": "per_user_max_wall_clock",
+}
+
+
+class McpServer(BaseModel):
+    """An MCP server as data."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    transport: Literal["stdio", "http"]
+    command: str | None = None
+    args: list[str] = Field(default_factory=list)
+    env: dict[str, str] = Field(default_factory=dict)
+    url: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    description: str = ""
+
+
+class AgentConfig(BaseModel):
+    """Everything of an agent that data can say. What is left out has the constructor's default."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    instructions: str
+    name: str = "agent"
+    model: str | dict[str, Any] | None = None
+    max_turns: int = Field(default=50, ge=1)
+    architecture: str | None = None
+    effort: str | None = None
+    strict_effort: bool = False
+    response_tone: str | None = None
+    prompt_caching: bool | dict[str, Any] | None = None
+    output_schema: dict[str, Any] | None = None
+    memory: str | dict[str, Any] | None = None
+    auto_consolidate: bool = False
+    auto_extract: bool | None = None
+    runtime: str | dict[str, Any] | None = None
+    telemetry: str | dict[str, Any] | None = None
+    audit_log: str | dict[str, Any] | None = None
+    permissions: Any = None
+    budget: dict[str, Any] | None = None
+    retry_policy: dict[str, Any] | None = None
+    skills: list[str | dict[str, Any]] | None = None
+    mcp: list[McpServer] | None = None
+    workspace: str | dict[str, Any] | None = None
+    living_plan: bool | str | dict[str, Any] | None = None
+    max_stop_hook_iterations: int = Field(default=15, ge=0)
+
+
+def read_config(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """The constructor's arguments that a config says. Raises ConfigError that names each wrong key and value."""
+    try:
+        config = AgentConfig.model_validate(dict(cfg))
+    except ValidationError as error:
+        raise ConfigError("; ".join(_problem(e) for e in error.errors(include_url=False))) from error
+    given = {name: getattr(config, name) for name in config.model_fields_set}
+    for name, build in _BUILDERS.items():
+        if given.get(name) is not None:
+            given[name] = build(given[name])
+    return given
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """A TOML file as a config. Raises ConfigError, with the path, for a file that is missing or no TOML."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _budget(cfg: dict[str, Any]) -> StandardBudget:
+    known = {field.name for field in fields(BudgetConfig)} - set(_WALL_CLOCKS.values()) | set(_WALL_CLOCKS)
+    values = dict(cfg)
+    for key in values:
+        if key not in known:
+            raise ConfigError(f"budget has no {key!r}{_hint(key, known)}")
+    for minutes, name in _WALL_CLOCKS.items():
+        if (limit := values.pop(minutes, None)) is not None:
+            values[name] = timedelta(minutes=float(limit))
+    return StandardBudget(BudgetConfig(**values))
+
+
+def _retry_policy(cfg: dict[str, Any]) -> RetryPolicy:
+    known = {field.name for field in fields(RetryPolicy)}
+    for key in cfg:
+        if key not in known:
+            raise ConfigError(f"retry_policy has no {key!r}{_hint(key, known)}")
+    return RetryPolicy(**cfg)
+
+
+def _skills(specs: list[str | dict[str, Any]]) -> list[Any]:
+    return [spec if isinstance(spec, str) else (spec["path"], spec.get("label") or spec["path"]) for spec in specs]
+
+
+_BUILDERS: dict[str, Any] = {
+    "budget": _budget,
+    "retry_policy": _retry_policy,
+    "permissions": resolve_permissions,
+    "skills": _skills,
+}
+
+
+def _problem(error: Any) -> str:
+    where = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"no key {where!r}{_hint(where, AgentConfig.model_fields)}"
+    if error["type"] == "missing":
+        return f"{where} is missing"
+    return f"{where}: {error['msg']}, not {error['input']!r}"
+
+
+def _hint(name: str, known: Any) -> str:
+    close = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(known))}"

@@ -1,0 +1,325 @@
+"""One run of one agent, from the prompt to the result."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from audit.core.telemetry import NoTelemetry
+
+from agents.core import loop, tone
+from agents.core import output as outputs
+from agents.core.ambient import Ambient
+from agents.core.architectures.base import AgentSession, Dependencies
+from agents.core.result import RunResult
+from agents.core.runtime.base import InProcRuntime
+from agents.core.tools.base import ToolHost
+from agents.core.tools.host import InProcessToolHost
+from agents.core.tools.joined import Joined
+from agents.core.tools.tool import Tool
+from audit.core.log import wants_full_transcripts
+from governance.core.budget import NoBudget
+from governance.core.gate import StandardGate
+from governance.core.hooks import HookRegistry
+from governance.core.permissions import AllowAll
+from loom.context import set_run_context
+from loom.errors import ConfigError, OutputValidationError
+from loom.events import Event
+from loom.messages import Message, Role, utcnow
+from memory.core.nothing import Nothing
+from memory.core.values import Episode
+
+if TYPE_CHECKING:
+    from agents.core.agent import Agent
+
+_PROMPT_IN_AUDIT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a caller may set for one run."""
+
+    extra_tools: tuple[Tool, ...] = ()
+    output_schema: Any | None = None
+    output_validation_retries: int = 1
+    response_tone: str | None = None
+    effort: str | None = None
+
+
+_DEFAULTS = Options()
+
+
+async def execute(agent: Agent, prompt: str, ambient: Ambient, options: Options = _DEFAULTS) -> RunResult:
+    """Run the agent in these surroundings. See `Agent.run` for what it raises."""
+    started_at = utcnow()
+    schema = options.output_schema or agent.output_schema
+    output = outputs.output_for(schema) if schema is not None else None
+    async with AsyncExitStack() as stack:
+        deps = await _dependencies(agent, ambient, options, output, stack)
+        session = AgentSession(ambient.context.session_id or "", _instructions(agent, ambient, options, output, deps))
+        run = _Run(agent, session, deps, ambient, output, options.output_validation_retries, started_at)
+        await stack.enter_async_context(set_run_context(deps.context))
+        if not deps.fast_telemetry:
+            from audit.core.telemetry import agent_span
+
+            await stack.enter_async_context(agent_span(deps.telemetry, agent.name, agent.model.name, deps.context))
+        return await run.observed(prompt)
+
+
+@dataclass
+class _Run:
+    """A run under way."""
+
+    agent: Agent
+    session: AgentSession
+    deps: Dependencies
+    ambient: Ambient
+    output: outputs.Output | None
+    validation_retries: int
+    started_at: datetime
+
+    async def observed(self, prompt: str) -> RunResult:
+        """The run with its beginning and its end told to the audit log and the listener, also when it fails."""
+        await self._audit("user", "run_started", self._beginning(prompt))
+        await self._tell(Event.started(self.session.id, prompt))
+        try:
+            parsed = await self._answer(prompt)
+            await self._remember(prompt)
+        except Exception as error:
+            await self._audit("system", "run_failed", {"type": type(error).__name__, "message": str(error)})
+            raise
+        result = self._result(parsed)
+        await self._audit("system", "run_completed", self._end(result))
+        if not self.deps.fast_telemetry:
+            elapsed_ms = result.duration.total_seconds() * 1000
+            await self.deps.telemetry.emit_metric("loom.session.duration_ms", elapsed_ms, agent=self.agent.name)
+        await self._consolidate()
+        if self.deps.emit is not None:
+            await self._tell(Event.completed(self.session.id, result))
+        return result
+
+    async def _answer(self, prompt: str) -> Any:
+        await self._strategy(prompt)
+        if not self.deps.fast_stop_hooks:
+            await self._obey_stop_hooks()
+        if self.output is None or self.session.interrupted:
+            return None
+        return await self._typed(self.output)
+
+    async def _strategy(self, prompt: str) -> None:
+        async for event in self.agent.architecture.run(self.session, self.deps, prompt):
+            await self._tell(event)
+
+    async def _obey_stop_hooks(self) -> None:
+        """Let the hooks send the agent back to work, until they are content or the cap is reached."""
+        for iteration in range(1, self.agent.max_stop_hook_iterations + 1):
+            if self.session.interrupted:
+                return
+            for hook in self.agent.stop_hooks:
+                wish = await hook(self.session, self.deps, iteration=iteration)
+                if wish is not None:
+                    break
+            else:
+                return
+            name = getattr(hook, "name", type(hook).__name__)
+            await self._tell(
+                Event.architecture_event(
+                    self.session.id, "stop_hook.fired", hook=name, iteration=iteration, reason=wish.reason
+                )
+            )
+            await self._strategy(wish.inject_message)
+        limit = self.agent.max_stop_hook_iterations
+        await self._tell(
+            Event.architecture_event(self.session.id, "stop_hook.exhausted", iterations=limit, limit=limit)
+        )
+        self.session.interrupt("stop_hook_iterations_exhausted")
+
+    async def _typed(self, output: outputs.Output) -> Any:
+        """The value of the answer. An answer that does not fit is sent back; each try is a call like any other."""
+        session, deps = self.session, self.deps
+        for attempt in range(self.validation_retries + 1):
+            try:
+                session.output, parsed = output.read(session.output)
+            except OutputValidationError as error:
+                if attempt == self.validation_retries:
+                    raise
+                session.messages.append(Message(role=Role.USER, content=output.feedback(error)))
+                session.turns += 1
+                reply = await loop.call_model(
+                    session,
+                    deps,
+                    session.messages,
+                    step=f"turn:{session.turns}/model",
+                    output_schema=deps.output_schema,
+                )
+                if reply is None:
+                    return None
+                session.output = reply.text
+                session.messages.append(reply.message())
+            else:
+                return parsed
+        return None
+
+    async def _remember(self, prompt: str) -> None:
+        memory, session, deps = self.deps.memory, self.session, self.deps
+        episode = Episode(session_id=session.id, user_id=deps.context.user_id, input=prompt, output=session.output)
+        if deps.fast_runtime or getattr(memory, "answers_alike", False):
+            await memory.remember(episode)
+        else:
+            await deps.runtime.step(f"{deps.path}remember", memory.remember, episode)
+
+    async def _consolidate(self) -> None:
+        if not self.agent.auto_consolidate:
+            return
+        try:
+            await self.deps.memory.consolidate()
+        except Exception as error:  # the answer is there; what failed is told and nothing more
+            await self._tell(Event.error(self.session.id, error))
+
+    def _result(self, parsed: Any) -> RunResult:
+        session, usage = self.session, self.session.cumulative_usage
+        return RunResult(
+            session_id=session.id,
+            output=session.output,
+            parsed=parsed,
+            turns=session.turns,
+            tokens_in=usage.input_tokens,
+            cached_tokens_in=usage.cached_input_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            tokens_out=usage.output_tokens,
+            cost_usd=usage.cost_usd,
+            started_at=self.started_at,
+            finished_at=utcnow(),
+            interrupted=session.interrupted,
+            interruption_reason=session.interruption_reason,
+        )
+
+    # --- telling ------------------------------------------------------------------------------------------------------
+
+    async def _tell(self, event: Event) -> None:
+        if self.deps.emit is not None:
+            worker = self.deps.path.rstrip("/")
+            await self.deps.emit(event if event.worker or not worker else event.model_copy(update={"worker": worker}))
+
+    async def _audit(self, actor: str, action: str, payload: dict[str, Any]) -> None:
+        log = self.deps.audit_log
+        if log is not None:
+            user_id = self.deps.context.user_id
+            await log.append(session_id=self.session.id, actor=actor, action=action, payload=payload, user_id=user_id)
+
+    def _beginning(self, prompt: str) -> dict[str, Any]:
+        log = self.deps.audit_log
+        return {
+            "prompt": prompt if log is not None and wants_full_transcripts(log) else prompt[:_PROMPT_IN_AUDIT],
+            "model": self.agent.model.name,
+            "max_turns": self.agent.max_turns,
+            "architecture": self.agent.architecture.name,
+        }
+
+    def _end(self, result: RunResult) -> dict[str, Any]:
+        log = self.deps.audit_log
+        payload: dict[str, Any] = {
+            "turns": result.turns,
+            "interrupted": result.interrupted,
+            "interruption_reason": result.interruption_reason,
+            "tokens_in": result.tokens_in,
+            "tokens_out": result.tokens_out,
+            "cost_usd": result.cost_usd,
+            "elapsed_ms": result.duration.total_seconds() * 1000,
+        }
+        if log is not None and wants_full_transcripts(log):
+            payload |= {"output": result.output, "parsed": result.parsed}
+        return payload
+
+
+async def _dependencies(
+    agent: Agent, ambient: Ambient, options: Options, output: outputs.Output | None, stack: AsyncExitStack
+) -> Dependencies:
+    """Everything the run works with, and which of it does nothing."""
+    runtime = ambient.runtime or agent.runtime
+    fast_runtime = type(runtime) is InProcRuntime
+    if ambient.runtime is None and not fast_runtime:
+        runtime = await _session_of(runtime, ambient, stack)
+    native = output is not None and getattr(agent.model, "supports_native_structured_output", False)
+    gate = agent.gate
+    return Dependencies(
+        model=agent.asked_model,
+        memory=agent.own_memory or ambient.memory or agent.memory,
+        runtime=runtime,
+        tools=Joined(InProcessToolHost(list(options.extra_tools)), agent.tool_host)
+        if options.extra_tools
+        else agent.tool_host,
+        budget=agent.budget,
+        permissions=agent.permissions,
+        hooks=agent.hooks,
+        telemetry=agent.telemetry,
+        audit_log=agent.audit_log,
+        max_turns=agent.max_turns,
+        gate=gate,
+        approval_handler=agent.approval_handler,
+        output_schema=output.spec if output is not None and native else None,
+        effort=options.effort or agent.effort,
+        strict_effort=agent.strict_effort,
+        prompt_caching=agent.prompt_caching,
+        streaming=ambient.streaming,
+        fast_audit=agent.audit_log is None,
+        fast_telemetry=type(agent.telemetry) is NoTelemetry,
+        fast_permissions=type(agent.permissions) is AllowAll,
+        fast_hooks=agent.hooks.is_empty,
+        fast_runtime=fast_runtime,
+        fast_budget=type(agent.budget) is NoBudget,
+        fast_stop_hooks=not agent.stop_hooks or agent.max_stop_hook_iterations == 0,
+        fast_gate=gate.is_open,
+        context=ambient.context,
+        emit=ambient.emit,
+        path=ambient.path,
+    )
+
+
+async def _session_of(runtime: Any, ambient: Ambient, stack: AsyncExitStack) -> Any:
+    """The runtime's session of this run. One that runs steps itself is the runtime from here on."""
+    session = await stack.enter_async_context(runtime.session(ambient.context.session_id))
+    return session if hasattr(session, "step") else runtime
+
+
+def _instructions(
+    agent: Agent, ambient: Ambient, options: Options, output: outputs.Output | None, deps: Dependencies
+) -> str:
+    text = agent.instructions
+    if output is not None and deps.output_schema is None:
+        text = f"{text}\n\n{output.directive()}"
+    return tone.append_tone_directive(
+        text, tone.resolve_response_tone(options.response_tone or agent.response_tone or ambient.response_tone)
+    )
+
+
+class _NoModel:
+    """Stands where a model would be in something that has none."""
+
+    name = "none"
+
+    def stream(self, messages: list[Message], **options: Any) -> Any:
+        raise ConfigError("a workflow has no model of its own: make the step an agent")
+
+
+def bare_dependencies(ambient: Ambient, tools: ToolHost) -> Dependencies:
+    """What calling a tool takes outside of any agent."""
+    return Dependencies(
+        model=_NoModel(),
+        memory=Nothing(),
+        runtime=ambient.runtime or InProcRuntime(),
+        tools=tools,
+        budget=NoBudget(),
+        permissions=AllowAll(),
+        hooks=HookRegistry(),
+        telemetry=NoTelemetry(),
+        audit_log=None,
+        max_turns=1,
+        gate=StandardGate(),
+        fast_runtime=ambient.runtime is None,
+        context=ambient.context,
+        emit=ambient.emit,
+        path=ambient.path,
+    )

@@ -1,0 +1,39 @@
+"""From a name to a runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from agents.core.runtime.base import InProcRuntime, Runtime
+from loom.errors import ConfigError
+
+BACKENDS = {"inproc": "agents.core.runtime.base:InProcRuntime"}
+
+
+def resolve_runtime(spec: Runtime | str | Mapping[str, Any] | None) -> Runtime:
+    """The runtime that a spec names: None and `inproc`, `backend:path`, `{"backend": …, "path": …}`, or an instance.
+
+    Raises ConfigError for an unknown backend.
+    """
+    if spec is None:
+        return InProcRuntime()
+    if isinstance(spec, str):
+        backend, _, path = spec.partition(":")
+        return _make(backend, path)
+    if isinstance(spec, Mapping):
+        return _make(str(spec.get("backend", "inproc")), str(spec.get("path") or spec.get("url") or ""))
+    if isinstance(spec, Runtime):
+        return spec
+    raise ConfigError(f"a runtime is a name, a mapping or has `step` and `session`; {spec!r} has not")
+
+
+def _make(backend: str, path: str) -> Runtime:
+    if backend.startswith("postgres"):
+        raise ConfigError("connect to PostgreSQL first: runtime=await PostgresRuntime.connect(dsn)")
+    if backend not in BACKENDS:
+        raise ConfigError(f"no runtime {backend!r}; there are {', '.join(sorted(BACKENDS))}")
+    module, _, name = BACKENDS[backend].partition(":")
+    made: Runtime = getattr(import_module(module), name)(*([path] if path else []))
+    return made

@@ -1,0 +1,243 @@
+"""One run of a workflow."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+from audit.core.telemetry import NoTelemetry
+from pydantic import BaseModel
+
+from agents.core import execution, loop
+from agents.core.agent import Agent, prompt_of
+from agents.core.ambient import Ambient
+from agents.core.architectures.base import AgentSession
+from agents.core.concurrency import together
+from agents.core.tools.host import InProcessToolHost
+from agents.core.tools.tool import Tool
+from agents.core.workflow.nodes import FanOut, Node, StepLike, Target
+from governance.core.retry import compute_backoff
+from loom.context import set_run_context
+from loom.errors import LoomError, PermissionDenied, ToolError
+from loom.events import Event, EventKind
+from loom.messages import ToolCall, Usage
+
+if TYPE_CHECKING:
+    from agents.core.workflow.graph import Workflow
+
+
+@dataclass
+class WorkflowResult:
+    """What a workflow came to: the last output, the nodes in the order of their visits, and each one's last output."""
+
+    output: Any
+    visited: list[str] = field(default_factory=list)
+    per_step: dict[str, Any] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
+
+    @property
+    def cost_usd(self) -> float:
+        return self.usage.cost_usd
+
+    @property
+    def total_tokens(self) -> int:
+        u = self.usage
+        return u.input_tokens + u.cached_input_tokens + u.cache_write_tokens + u.output_tokens
+
+
+class WorkflowRun:
+    """A run under way: where it is, how often it has been there, and what it has cost."""
+
+    def __init__(self, workflow: Workflow, ambient: Ambient) -> None:
+        self._workflow = workflow
+        self._ambient = ambient.with_defaults(
+            memory=workflow.memory, response_tone=workflow.response_tone, workspace=workflow.workspace
+        )
+        self._visits: Counter[str] = Counter()
+        self._result = WorkflowResult(output=None)
+
+    async def run(self, input: Any) -> WorkflowResult:
+        async with set_run_context(self._ambient.context):
+            await self._tell(EventKind.WORKFLOW_STARTED, input=input)
+            value, here = self._stated(None, input), self._workflow.start
+            while isinstance(here, str):
+                node = self._workflow.nodes[here]
+                self._visit(node)
+                value = self._stated(value, await self._observed(node, input if node.from_input else value))
+                self._result.per_step[here] = value
+                here = await self._after(here, value)
+            self._result.output = value
+            await self._tell(EventKind.WORKFLOW_COMPLETED, output=value)
+        return self._result
+
+    def _visit(self, node: Node) -> None:
+        """Count a visit. Raises RuntimeError when a cap is passed: a cycle that does not end must not cost for ever."""
+        workflow = self._workflow
+        if len(self._result.visited) >= workflow.max_steps:
+            raise RuntimeError(f"workflow {workflow.name!r} passed max_steps={workflow.max_steps} at {node.name!r}")
+        if self._visits[node.name] >= workflow.max_visits_per_node:
+            cap = workflow.max_visits_per_node
+            raise RuntimeError(f"workflow {workflow.name!r} passed max_visits_per_node={cap} at {node.name!r}")
+        self._visits[node.name] += 1
+        self._result.visited.append(node.name)
+
+    async def _after(self, here: str, value: Any) -> Target | None:
+        choice = self._workflow.choices.get(here)
+        if choice is None:
+            return self._workflow.edges.get(here)
+        said = choice.choose(value)
+        key = str(await said if inspect.isawaitable(said) else said)
+        target = choice.routes.get(key, choice.default)
+        if target is None:
+            raise RuntimeError(f"after {here!r} there is no way for {key!r}; there are {', '.join(choice.routes)}")
+        return target
+
+    def _stated(self, before: Any, value: Any) -> Any:
+        """The value as the workflow's state, where it has one.
+
+        A mapping updates what was there. Checked when written.
+        """
+        state = self._workflow.state
+        if state is None or isinstance(value, state):
+            return value
+        if isinstance(before, BaseModel) and isinstance(value, Mapping):
+            return state.model_validate({**before.model_dump(), **value})
+        return state.model_validate(value)
+
+    # --- one step -----------------------------------------------------------------------------------------------------
+
+    async def _observed(self, node: Node, value: Any) -> Any:
+        """Run a step with its beginning and its end told to the listener, the audit log and the telemetry."""
+        await self._tell(EventKind.WORKFLOW_STEP_STARTED, node=node.name)
+        await self._audit("step_started", node=node.name)
+        try:
+            if type(self._workflow.telemetry) is NoTelemetry:
+                output = await self._tried(node, value)
+            else:
+                pattern = {"step": node.name, "user_id": self._ambient.context.user_id, "pattern": self._workflow.name}
+                async with self._workflow.telemetry.trace("loom.workflow.step", **pattern):
+                    output = await self._tried(node, value)
+        except Exception as error:
+            await self._tell(EventKind.WORKFLOW_STEP_FAILED, node=node.name, error=str(error))
+            await self._audit("step_failed", node=node.name, error=str(error))
+            raise
+        await self._tell(EventKind.WORKFLOW_STEP_COMPLETED, node=node.name, output=output)
+        await self._audit("step_completed", node=node.name)
+        return output
+
+    async def _tried(self, node: Node, value: Any) -> Any:
+        """Run a step, again where its policy says so. An error that says it is not retryable is not tried again."""
+        attempts = node.retry.max_attempts if node.retry is not None else 1
+        name = f"step:{node.name}#{self._visits[node.name]}"
+        for attempt in range(1, attempts + 1):
+            try:
+                return await self._bounded(node, value, name if attempt == 1 else f"{name}/attempt:{attempt}")
+            except Exception as error:
+                if attempt == attempts or (isinstance(error, LoomError) and not error.retryable):
+                    raise
+                assert node.retry is not None
+                await anyio.sleep(compute_backoff(node.retry, attempt))
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _bounded(self, node: Node, value: Any, name: str) -> Any:
+        if node.timeout is None:
+            return await self._take(node.step, value, name)
+        with anyio.move_on_after(node.timeout):
+            return await self._take(node.step, value, name)
+        raise ToolError(f"step {node.name!r} did not finish within {node.timeout:g} s", step=node.name)
+
+    async def _take(self, step: StepLike, value: Any, name: str) -> Any:
+        if isinstance(step, FanOut):
+            return await self._fan_out(step, value, name)
+        if isinstance(step, Tool):
+            return await self._call_tool(step, value, name)
+        if isinstance(step, Agent):
+            result = await execution.execute(step, prompt_of(plain(value)), self._ambient.below(name))
+            self._spend(
+                Usage(
+                    input_tokens=result.tokens_in,
+                    cached_input_tokens=result.cached_tokens_in,
+                    cache_write_tokens=result.cache_write_tokens,
+                    output_tokens=result.tokens_out,
+                    cost_usd=result.cost_usd,
+                )
+            )
+            return result.value
+        if hasattr(step, "execute"):
+            nested: WorkflowResult = await step.execute(value, self._ambient.below(name))
+            self._spend(nested.usage)
+            return nested.output
+        return await self._call(step, value, name)
+
+    async def _fan_out(self, step: FanOut, value: Any, name: str) -> Any:
+        work = [partial(self._take, node.step, value, f"{name}/{node.name}") for node in step.nodes]
+        outputs = await together(work, limit=step.concurrency)
+        return outputs if step.merge is None else step.merge(outputs)
+
+    async def _call(self, function: StepLike, value: Any, name: str) -> Any:
+        """Call a function of one value: an async one here, another one in a thread. It is one step of the journal."""
+        if self._ambient.runtime is None:
+            return await _invoke(function, value)
+        invoke = partial(_invoke, function)
+        return await self._ambient.runtime.step(self._ambient.path + name, invoke, value)
+
+    async def _call_tool(self, tool: Tool, value: Any, name: str) -> Any:
+        """Call a tool through the gate, as a model would. Raises ToolError or PermissionDenied."""
+        args = plain(value)
+        if not isinstance(args, dict):
+            args = {next(iter(tool.input_schema.get("properties", {})), "input"): args}
+        deps = execution.bare_dependencies(self._ambient, InProcessToolHost([tool]))
+        call = ToolCall(id=f"{name}/tool:call_1", tool=tool.name, args=args, tool_def=tool.to_def())
+        session = AgentSession(self._ambient.context.session_id or "", "")
+        [result] = await loop.call_tools(session, deps, [call], step=name)
+        if result.denied:
+            raise PermissionDenied(tool.name, result.reason or "")
+        if not result.ok:
+            raise ToolError(f"{tool.name}: {result.error}", tool=tool.name)
+        return result.output
+
+    # --- telling ------------------------------------------------------------------------------------------------------
+
+    def _spend(self, usage: Usage) -> None:
+        self._result.usage += usage
+
+    async def _tell(self, kind: EventKind, **payload: Any) -> None:
+        if self._ambient.emit is None:
+            return
+        event = Event(
+            kind=kind,
+            session_id=self._ambient.context.session_id or "",
+            payload={"workflow": self._workflow.name, **payload},
+            worker=self._ambient.path.rstrip("/"),
+        )
+        await self._ambient.emit(event)
+
+    async def _audit(self, action: str, **payload: Any) -> None:
+        log, context = self._workflow.audit_log, self._ambient.context
+        if log is not None:
+            payload = {"workflow": self._workflow.name, **payload}
+            await log.append(
+                session_id=context.session_id or "",
+                actor="workflow",
+                action=action,
+                payload=payload,
+                user_id=context.user_id,
+            )
+
+
+async def _invoke(function: StepLike, value: Any) -> Any:
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+        return await function(value)
+    output = await anyio.to_thread.run_sync(function, value)
+    return await output if inspect.isawaitable(output) else output
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value

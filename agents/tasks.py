@@ -1,0 +1,25 @@
+"""What Celery does here: it tells this process to look for work, and starts and stops the part of it that works."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import shared_task
+from celery.signals import worker_ready, worker_shutting_down
+
+from agents import queue, worker
+
+
+@shared_task(name=queue.WAKE)
+def wake() -> None:
+    worker.wake()
+
+
+@worker_ready.connect
+def _start(**kwargs: Any) -> None:
+    worker.start()
+
+
+@worker_shutting_down.connect
+def _stop(**kwargs: Any) -> None:
+    worker.stop()

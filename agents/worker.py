@@ -1,0 +1,196 @@
+"""The part of a worker process that runs agents: one event loop for all the runs it holds.
+
+A wake-up, or five seconds, or a finished run: look for work. Claim what there is room for, advance each run on the
+loop, renew the leases from a thread of their own. Nothing here decides anything about a run: its rows do.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
+
+import anyio
+import anyio.from_thread
+from anyio.abc import TaskGroup
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from agents import assembly, services
+from agents.adapters import Append, Conversation, JournalWriter, Listener
+from agents.core.ambient import Ambient
+from agents.core.runtime import engine
+from agents.core.runtime.journal import JournalSession
+from agents.services import Claim
+from governance.tenancy import scheduler_scope, scheduler_unit, unit
+from loom.context import RunContext
+from loom.errors import LoomError
+from loom.events import Kind, Record
+
+LOOK_AGAIN_SECONDS = 5.0
+_BATCH = 32
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """What this process holds. `wake` and `stop` may be called from any thread."""
+
+    def __init__(self, *, concurrency: int, lease_seconds: float) -> None:
+        self.owner = f"{socket.gethostname()}:{os.getpid()}"
+        self._concurrency, self._lease_seconds = concurrency, lease_seconds
+        self._in_flight = 0
+        self._draining = False
+        self._look = anyio.Event()
+        self._scope = anyio.CancelScope()
+
+    def wake(self) -> None:
+        """There may be work."""
+        self._look.set()
+
+    def drain(self) -> None:
+        """Take no more work, stop at the next await, and give the leases back."""
+        self._draining = True
+        self._scope.cancel()
+
+    async def run(self) -> None:
+        """Look for work until drained."""
+        with self._scope:
+            async with anyio.create_task_group() as group:
+                writer = JournalWriter(_write, group)
+                while not self._draining:
+                    claimed = await self._claim()
+                    for claim in claimed:
+                        self._in_flight += 1
+                        group.start_soon(self._advance, claim, writer, group)
+                    if len(claimed) < _BATCH:
+                        await self._wait()
+        with anyio.CancelScope(shield=True):
+            await scheduler_unit(services.release_runs)(owner=self.owner)
+
+    async def _claim(self) -> Sequence[Claim]:
+        room = min(_BATCH, self._concurrency - self._in_flight)
+        if room <= 0:
+            return []
+        self._look = anyio.Event()  # a wake-up during the claim must not be lost
+        try:
+            return await scheduler_unit(services.claim_runs)(
+                owner=self.owner, limit=room, lease_seconds=self._lease_seconds
+            )
+        except DatabaseError:
+            log.exception("runs cannot be claimed; looking again in %s s", LOOK_AGAIN_SECONDS)
+            return []
+
+    async def _wait(self) -> None:
+        with anyio.move_on_after(LOOK_AGAIN_SECONDS):
+            await self._look.wait()
+
+    async def _advance(self, claim: Claim, writer: JournalWriter, group: TaskGroup) -> None:
+        try:
+            await advance_run(claim, writer, group)
+        except Exception:  # the run stays in the journal as it is; its lease runs out and somebody takes it up
+            log.exception("run %s was dropped", claim.run_id)
+        finally:
+            self._in_flight -= 1
+            self.wake()
+
+
+async def advance_run(claim: Claim, writer: JournalWriter, group: TaskGroup) -> engine.Outcome:
+    """Take a claimed run from wherever its journal stops to its end or to a wait."""
+    tenant_id, run_id = claim.tenant_id, claim.run_id
+    journal = writer.journal(tenant_id, run_id, claim.fence)
+    try:
+        program = assembly.find_program(claim.version_id) or await unit(tenant_id, assembly.program_for)(
+            claim.version_id
+        )
+    except LoomError as error:
+        return await engine.fail(error, journal)
+    recorded: list[Record] = []
+    if claim.attempt > 1:
+        recorded = await unit(tenant_id, services.read_records)(run_id)
+        journal.post(Record(kind=Kind.RUN_RESUMED, data={"attempt": claim.attempt}))
+    session = JournalSession(claim.session_id, journal, recorded)
+    context = RunContext(claim.user_id, claim.session_id, str(run_id), claim.metadata)
+    ambient = Ambient(
+        context,
+        runtime=session,
+        memory=Conversation(tenant_id, run_id, claim.accepted_at),
+        emit=Listener(session, tenant_id, run_id, group),
+        streaming=True,
+    )
+    return await engine.advance(program, claim.input, ambient, journal, output_schema=claim.output_schema)
+
+
+async def _write(tenant_id: UUID, appends: Sequence[Append]) -> Mapping[UUID, int]:
+    return await unit(tenant_id, services.append_events)(appends)
+
+
+# --- the process ------------------------------------------------------------------------------------------------------
+
+
+class Process:
+    """A worker on a loop in a thread, and the thread that renews its leases."""
+
+    def __init__(self) -> None:
+        assembly.load_modules()
+        lease_seconds = settings.LOOM.lease_seconds
+        self._portal_cm = anyio.from_thread.start_blocking_portal("asyncio", {"use_uvloop": True})
+        self._portal = self._portal_cm.__enter__()
+        self.worker = Worker(concurrency=settings.LOOM.worker_concurrency, lease_seconds=lease_seconds)
+        self._running = self._portal.start_task_soon(self.worker.run)
+        self._stopping = threading.Event()
+        self._heart = threading.Thread(
+            target=_renew, args=(self.worker.owner, lease_seconds, self._stopping), name="leases", daemon=True
+        )
+        self._heart.start()
+
+    def wake(self) -> None:
+        self._portal.start_task_soon(_call, self.worker.wake)
+
+    def stop(self) -> None:
+        """Drain: the leases are given back, so another process goes on at once."""
+        self._portal.start_task_soon(_call, self.worker.drain)
+        self._running.result(timeout=settings.LOOM.lease_seconds)
+        self._stopping.set()
+        self._portal_cm.__exit__(None, None, None)
+
+
+async def _call(function: Callable[[], None]) -> None:
+    function()
+
+
+def _renew(owner: str, lease_seconds: float, stopping: threading.Event) -> None:
+    """Renew the leases three times in their length, on a connection of its own, whatever the loop is busy with."""
+    while not stopping.wait(lease_seconds / 3):
+        try:
+            with scheduler_scope():
+                services.renew_leases(owner=owner, lease_seconds=lease_seconds)
+        except DatabaseError:
+            log.exception("the leases of this worker are not renewed")
+            connection.close()
+
+
+_process: Process | None = None
+
+
+def start() -> None:
+    """Make this process a worker."""
+    global _process
+    _process = Process()
+
+
+def stop() -> None:
+    """Stop being one. Nothing is lost by not getting here: the leases run out."""
+    global _process
+    if _process is not None:
+        _process.stop()
+        _process = None
+
+
+def wake() -> None:
+    """Look for work now, if this process is a worker."""
+    if _process is not None:
+        _process.wake()
