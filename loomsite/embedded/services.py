@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from loom.errors import Unavailable
 from loomsite.embedded.account import account_for
 from loomsite.embedded.postgres import APP, DATABASE, OWNER, PREPARE, Postgres
 from loomsite.embedded.valkey import Valkey
+from loomsite.ports import free_port, is_free
 
 FILE = "services.json"
 # Where root's servers keep their data when their user cannot reach the data folder, say below a private home.
@@ -95,7 +95,7 @@ class _Folder:
         was_running = server.pid() is not None
         if not server.is_initialized():
             # Written first: data without its password would be lost.
-            self._remember_database(_free_port(), secrets.token_urlsafe(24), secrets.token_urlsafe(24))
+            self._remember_database(free_port(), secrets.token_urlsafe(24), secrets.token_urlsafe(24))
             server.initialize(_password(self.record["DATABASE_OWNER_URL"]))
         owner, app = (_password(self.record[name]) for name in ("DATABASE_OWNER_URL", "DATABASE_URL"))
         if not was_running:
@@ -109,7 +109,7 @@ class _Folder:
 
     def start_valkey(self) -> bool:
         server = self.valkey
-        url = self.record.get("REDIS_URL") or f"redis://:{secrets.token_urlsafe(24)}@127.0.0.1:{_free_port()}/0"
+        url = self.record.get("REDIS_URL") or f"redis://:{secrets.token_urlsafe(24)}@127.0.0.1:{free_port()}/0"
         password = _password(url)
         if server.pid(_port(url), password) is not None:
             return False
@@ -225,32 +225,16 @@ def _make_folder(path: Path) -> None:
 def _on_free_port(port: int, start: Callable[[int], None]) -> int:
     """Start a server on this port, or on another one if somebody has it."""
     for _ in range(ATTEMPTS):
-        if not _is_free(port):
-            port = _free_port()
+        if not is_free(port):
+            port = free_port()
         try:
             start(port)
         except Unavailable:
-            if _is_free(port):
+            if is_free(port):
                 raise  # so the port was not the reason
             continue
         return port
     raise Unavailable(f"no free port on 127.0.0.1 after {ATTEMPTS} attempts: close what takes them, then start again")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do: old connections do not count
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 def _port(url: str) -> int:
