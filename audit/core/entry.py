@@ -1,0 +1,129 @@
+"""One line of the audit log, and the bytes that are signed."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from audit.core.canonical import plain
+from loom.ids import canonical
+from loom.messages import utcnow
+
+
+class AuditEntry(BaseModel):
+    """What somebody did. `prev` is the signature of the entry before; `payload` is in JSON form, without secrets."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seq: int
+    timestamp: datetime
+    session_id: str
+    user_id: str | None = None
+    actor: str
+    action: str
+    payload: dict[str, Any]
+    prev: str = ""
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last entry of a chain: how long the chain was, and what it ended in."""
+
+    seq: int = 0
+    signature: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What a check needs of an entry. `content` is what was signed."""
+
+    seq: int
+    prev: str
+    signature: str
+    content: bytes
+
+    @property
+    def head(self) -> Head:
+        return Head(self.seq, self.signature)
+
+    def is_signed_with(self, secret: str) -> bool:
+        return bool(secret) and hmac.compare_digest(sign(self.content, secret), self.signature)
+
+
+def sign(content: bytes, secret: str) -> str:
+    """HMAC-SHA256, in hex."""
+    return hmac.digest(secret.encode(), content, hashlib.sha256).hex()
+
+
+def next_entry(
+    last: Head,
+    *,
+    secret: str,
+    session_id: str,
+    actor: str,
+    action: str,
+    payload: dict[str, Any],
+    user_id: str | None = None,
+) -> AuditEntry:
+    """The entry that follows the last one. The payload must be in JSON form."""
+    fields = {
+        "seq": last.seq + 1,
+        "timestamp": utcnow(),
+        "session_id": plain(session_id),
+        "user_id": plain(user_id),
+        "actor": plain(actor),
+        "action": plain(action),
+        "payload": payload,
+        "prev": last.signature,
+    }
+    return AuditEntry(**fields, signature=sign(_content(fields), secret))
+
+
+def verify_signature(entry: AuditEntry, secret: str) -> bool:
+    """Whether nobody without the secret has written or changed this entry.
+
+    Says nothing of its neighbors: `audit.core.chain.verify` does. Nothing is signed with an empty secret.
+    """
+    return link_of(entry).is_signed_with(secret)
+
+
+def link_of(entry: AuditEntry) -> Link:
+    fields = {name: getattr(entry, name) for name in AuditEntry.model_fields if name != "signature"}
+    return Link(entry.seq, entry.prev, entry.signature, _content(fields | {"payload": plain(entry.payload)}))
+
+
+def line_of(entry: AuditEntry) -> bytes:
+    """The one form of an entry in a file, without the end of the line."""
+    return canonical(entry.__dict__ | {"timestamp": entry.timestamp.isoformat()}).encode()
+
+
+_SIGNATURE = b',"signature":"'
+_SIGNATURE_LENGTH = len(_SIGNATURE) + 64 + 1
+
+
+def link_of_line(line: bytes) -> Link | None:
+    """The link of a line in a file, or None when the line is no entry.
+
+    The signed content is the line without its signature, byte for byte: whatever is changed in a line is an edit, even
+    where a JSON parser would read the same. A quote inside a text is escaped, so the last match is the field itself.
+    """
+    start = line.rfind(_SIGNATURE)
+    end = start + _SIGNATURE_LENGTH
+    try:
+        fields = json.loads(line)
+        signature = line[start + len(_SIGNATURE) : end - 1].decode()
+        link = Link(fields["seq"], fields["prev"], signature, line[:start] + line[end:])
+        return link if start > 0 and isinstance(link.seq, int) and isinstance(link.prev, str) else None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _content(fields: dict[str, Any]) -> bytes:
+    return canonical(fields | {"timestamp": fields["timestamp"].isoformat()}).encode()

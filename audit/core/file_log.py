@@ -1,0 +1,355 @@
+"""A log in a file of JSON lines, written by several processes at once.
+
+Beside `audit.jsonl` lie `audit.jsonl.head`, the signed end of the chain and the lock of its writers, and, unless a
+secret is given, `audit.jsonl.key`, the secret, readable by its owner only. Whoever can read the key can forge the log:
+keep the secret elsewhere where that matters, and a head outside to notice that all files were rolled back together.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import json
+import os
+import re
+import secrets
+import stat
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from anyio import to_thread
+from pydantic import ValidationError
+
+from audit.core.canonical import plain
+from audit.core.chain import Break, Verification, verify_links
+from audit.core.entry import AuditEntry, Head, line_of, link_of_line, next_entry, sign
+from audit.core.redaction import Redactor
+from loom.errors import ConfigError, Conflict
+from loom.ids import canonical
+
+_HEAD_BYTES = 512  # written in one piece, so that a crash leaves the old head or the new one
+_BLOCK = 64 * 1024
+
+
+class FileAuditLog:
+    """Entries as JSON lines, chained across processes and restarts.
+
+    The file is opened at the first use and kept open; a file that was rotated away is noticed and the chain goes on in
+    the new one. Rotated files (`audit.jsonl.1`, `audit.jsonl-20261123.gz`) are still read. `fsync=True` returns from
+    `append` only when the entry is on the disk. Opening and appending cost the same however long the log is; `query`
+    and `verify` read all of it.
+
+    Without a secret one is made and kept in `<path>.key`. Raises ConfigError when that file is gone while the log is
+    not, or when others can read it.
+    """
+
+    def __init__(
+        self, path: str | Path, *, secret: str = "", fsync: bool = False, redactor: Redactor | None = None
+    ) -> None:
+        self._path = Path(path)
+        self._redactor = redactor or Redactor()
+        self._fsync = fsync
+        self._files = _Files(self._path, secret)
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    async def append(
+        self, *, session_id: str, actor: str, action: str, payload: dict[str, Any], user_id: str | None = None
+    ) -> AuditEntry:
+        fields = {
+            "session_id": session_id,
+            "actor": actor,
+            "action": action,
+            "payload": self._redactor.payload(payload),
+            "user_id": user_id,
+        }
+        # A thread costs more than a write to the page cache; it is worth it where the write waits.
+        entry = None if self._fsync else self._files.append(fields, wait=False)
+        if entry is None:
+            entry = await to_thread.run_sync(lambda: self._files.append(fields, wait=True, fsync=self._fsync))
+        assert entry is not None
+        return entry
+
+    async def query(
+        self, *, session_id: str | None = None, action: str | None = None, user_id: str | None = None
+    ) -> list[AuditEntry]:
+        """Entries in their order. What is not given does not filter, `user_id=None` included."""
+        filters = {"session_id": session_id, "action": action, "user_id": user_id}
+        wanted = {name: plain(value) for name, value in filters.items() if value is not None}
+        return await to_thread.run_sync(lambda: list(self._files.entries(wanted)))
+
+    async def all_entries(self) -> list[AuditEntry]:
+        return await self.query()
+
+    async def head(self) -> Head:
+        """The end of the chain, to be kept elsewhere."""
+        return await to_thread.run_sync(self._files.head)
+
+    async def verify(self, head: Head | None = None, *, after: Head | None = None) -> Verification:
+        """Whether the log is as it was written, rotated files included.
+
+        `head` is one that was kept elsewhere. `after` is the last entry before the ones that are still there, when
+        the oldest files were removed on purpose.
+        """
+        return await to_thread.run_sync(lambda: self._files.verify(head, after))
+
+    def close(self) -> None:
+        """Give the files back. The next append opens them again."""
+        self._files.close()
+
+
+class _Files:
+    """The files of one log, in blocking calls, for the threads of one process."""
+
+    def __init__(self, path: Path, secret: str) -> None:
+        self._path = path
+        self._given_secret = secret
+        self._secret = secret
+        self._threads = threading.Lock()
+        self._lock_fd = -1
+        self._fd = -1
+        self._pid = 0
+        self._inode = (0, 0)
+        self._size = -1  # of the file when `_last` was its last entry
+        self._last = Head()
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def append(self, fields: Mapping[str, Any], *, wait: bool, fsync: bool = False) -> AuditEntry | None:
+        """Write the next entry. None when somebody else is writing and we were not to wait."""
+        with self._locked(wait=wait) as locked:
+            if not locked:
+                return None
+            self._catch_up()
+            return self._write(fields, fsync=fsync)
+
+    def _write(self, fields: Mapping[str, Any], *, fsync: bool = False) -> AuditEntry:
+        entry = next_entry(self._last, secret=self._secret, **fields)
+        line = line_of(entry) + b"\n"
+        try:
+            _write_all(self._fd, line)
+        except OSError:
+            os.ftruncate(self._fd, self._size)  # half a line would read as an edit
+            raise
+        if fsync:
+            os.fsync(self._fd)
+        # The head comes second: it may lag behind by a crash, it never runs ahead of the log.
+        self._last = Head(entry.seq, entry.signature)
+        self._size += len(line)
+        os.pwrite(self._lock_fd, _head_bytes(self._last, self._secret), 0)
+        if fsync:
+            os.fsync(self._lock_fd)
+        return entry
+
+    def _catch_up(self) -> None:
+        """Be at the end of the file that has the log's name now, whoever wrote or rotated it in the meantime."""
+        if self._fd < 0 or _inode(self._path) != self._inode:
+            self._open()
+        size = os.fstat(self._fd).st_size
+        if size == self._size:
+            return
+        kept, tail = _read_head(self._lock_fd, self._secret), self._read_tail(size)
+        self._size = os.fstat(self._fd).st_size
+        # Missing lines are not papered over: the chain goes on after the last entry that there was.
+        self._last = kept if kept and kept.seq >= tail.seq else tail
+        if kept is None and size:
+            self._write({"session_id": "", "actor": "audit", "action": "log.head_missing", "payload": {}})
+
+    def _open(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._inode = _inode(self._path)
+        self._size = -1
+
+    def _read_tail(self, size: int) -> Head:
+        """The last entry of the file. Half a line at the end was never acknowledged and is cut off."""
+        data, start = b"", size
+        while start > 0 and data.count(b"\n") < 2:
+            start = max(0, start - max(_BLOCK, len(data)))
+            data = os.pread(self._fd, size - start, start)
+        whole, newline, torn = data.rpartition(b"\n")
+        if torn:
+            os.ftruncate(self._fd, size - len(torn))
+        if not newline:
+            return Head()
+        link = link_of_line(whole.rpartition(b"\n")[2])
+        if link is not None:
+            return link.head
+        if kept := _read_head(self._lock_fd, self._secret):
+            return kept
+        raise Conflict(f"{self._path} ends in a line that is no entry, and its head file is gone; move the log away")
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def head(self) -> Head:
+        with self._locked(wait=True):
+            self._catch_up()
+            return self._last
+
+    def verify(self, head: Head | None, after: Head | None) -> Verification:
+        with self._locked(wait=True):
+            kept = _read_head(self._lock_fd, self._secret)
+            lines = self._lines()
+        heads = [known for known in (kept, head) if known]
+        result = verify_links((link_of_line(line) for line in lines), self._secret, heads, after=after)
+        if result.ok and kept is None and result.checked:
+            broken = Break("truncate", result.checked, result.head.seq + 1, "the head file is missing or was changed")
+            return Verification(result.checked, result.head, broken)
+        return result
+
+    def entries(self, wanted: Mapping[str, str]) -> Iterator[AuditEntry]:
+        needles = [f'"{name}":{canonical(value)}'.encode() for name, value in wanted.items()]
+        with self._locked(wait=True):
+            lines = self._lines()
+        for line in lines:
+            if not all(needle in line for needle in needles):
+                continue
+            entry = _entry(line)
+            if entry and all(getattr(entry, name) == value for name, value in wanted.items()):
+                yield entry
+
+    def _lines(self) -> Iterator[bytes]:
+        """All lines there are now, the oldest file first. Files are opened at once, so that a rotation does no harm."""
+        rotated = [path for path in self._path.parent.glob(self._path.name + "*") if _is_rotated(self._path, path)]
+        files = sorted((_opened(path) for path in rotated), key=_first_seq)
+        if self._path.exists():
+            size = self._path.stat().st_size
+            return _read(files, open(self._path, "rb"), size)
+        return _read(files, None, 0)
+
+    # --- the lock and the key -----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _locked(self, *, wait: bool) -> Iterator[bool]:
+        """Nobody else writes, in this process or another."""
+        if not self._threads.acquire(blocking=wait):
+            yield False
+            return
+        try:
+            self._ready()
+            try:
+                fcntl.flock(self._lock_fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+                return
+            try:
+                self._secret = self._secret or self._read_key()
+                yield True
+            finally:
+                fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+        finally:
+            self._threads.release()
+
+    def _ready(self) -> None:
+        # A child of fork shares the locks of its parent: it needs files of its own.
+        if self._pid != os.getpid():
+            self._fd = self._lock_fd = -1
+            self._pid = os.getpid()
+        if self._lock_fd < 0:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            head = self._path.with_name(self._path.name + ".head")
+            self._lock_fd = os.open(head, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._size = -1
+
+    def _read_key(self) -> str:
+        path = self._path.with_name(self._path.name + ".key")
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            return self._make_key(path)
+        if stat.S_IMODE(mode) & 0o077:
+            raise ConfigError(f"audit log: others can read the key {path}; run chmod 600 on it, and renew it")
+        if not (key := path.read_text().strip()):
+            raise ConfigError(f"audit log: the key {path} is empty; restore it, or give secret=")
+        return key
+
+    def _make_key(self, path: Path) -> str:
+        if os.fstat(self._lock_fd).st_size or (self._path.exists() and self._path.stat().st_size):
+            raise ConfigError(f"audit log: {self._path} has entries and no key {path}; restore it, or give secret=")
+        key = secrets.token_hex(32)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            _write_all(fd, key.encode())
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        return key
+
+    def close(self) -> None:
+        with self._threads:
+            for fd in (self._fd, self._lock_fd):
+                if fd >= 0 and self._pid == os.getpid():
+                    os.close(fd)
+            self._fd = self._lock_fd = self._size = -1
+
+    def __del__(self) -> None:
+        if getattr(self, "_lock_fd", -1) >= 0:
+            self.close()
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_dev, found.st_ino
+
+
+def _head_bytes(head: Head, secret: str) -> bytes:
+    content = canonical({"seq": head.seq, "signature": head.signature}).encode()
+    return f"{content.decode()} {sign(content, secret)}".ljust(_HEAD_BYTES - 1).encode() + b"\n"
+
+
+def _read_head(fd: int, secret: str) -> Head | None:
+    """The head beside the log, or None when there is none or it was changed."""
+    content, _, mac = os.pread(fd, _HEAD_BYTES, 0).strip().rpartition(b" ")
+    if not content or not secrets.compare_digest(sign(content, secret).encode(), mac):
+        return None
+    return Head(**json.loads(content))
+
+
+def _is_rotated(path: Path, other: Path) -> bool:
+    return re.fullmatch(r"[.-]\d[\d.-]*(\.gz)?", other.name.removeprefix(path.name)) is not None
+
+
+def _opened(path: Path) -> BinaryIO:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def _first_seq(file: BinaryIO) -> int:
+    link = link_of_line(file.readline().rstrip(b"\n"))
+    file.seek(0)
+    return link.seq if link else 0
+
+
+def _read(rotated: list[BinaryIO], current: BinaryIO | None, size: int) -> Iterator[bytes]:
+    for file in rotated:
+        with file:
+            yield from (line.rstrip(b"\n") for line in file)
+    if current is None:
+        return
+    with current:
+        read = 0
+        for line in current:
+            read += len(line)
+            if read > size:
+                return
+            yield line.rstrip(b"\n")
+
+
+def _entry(line: bytes) -> AuditEntry | None:
+    try:
+        return AuditEntry.model_validate_json(line)
+    except ValidationError:
+        return None

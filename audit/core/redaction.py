@@ -1,0 +1,169 @@
+"""Secrets are taken out of everything that is written down: audit entries, logs, traces.
+
+Three nets, one after the other: values under a name that says secret (`password`, `Authorization`, `cookie`), texts
+that look like a known kind of key, and literal secrets that somebody has registered. What is caught reads `[REDACTED]`.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from audit.core.canonical import JSON, plain
+
+MASK = "[REDACTED]"
+MIN_LITERAL = 6  # a shorter "secret" would tear holes into ordinary words
+
+_SECRET_NAME = re.compile(
+    r"(?:^|[_\-. ])(?:"
+    r"pass(?:word|wd|phrase|code)?|pwd|secrets?|credentials?|authorization|auth|cookies?|"
+    r"(?:api|access|private|secret|master|signing|encryption|shared|account|subscription)[_\-. ]?key|"
+    r"(?:access|refresh|id|auth|session|bearer|csrf|api|bot)?[_\-. ]?token|sas|dsn|otp|pin"
+    r")$",
+    re.IGNORECASE,
+)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+# The end of a name to which a secret is assigned inside of a text.
+_ASSIGNED = (
+    r"(?i)((?:passw(?:or)?d|passphrase|pwd|secret|(?:api|access|private|secret)[_\-]?key|[_\-]token"
+    r"|(?<![a-z])(?:token|auth))"
+)
+
+# What a text must contain, in lower case → the pattern to try then. Looking for a word is much cheaper.
+# Repetitions that other matches can start in are bounded: a hostile text must not make the search quadratic.
+_PATTERNS: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
+    (hint, re.compile(pattern, flags), replacement)
+    for hint, pattern, flags, replacement in (
+        # Whole blocks first, so that no pattern below leaves half of one behind.
+        (
+            "-----begin",
+            r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z0-9 ]*-----|\Z)",
+            re.S,
+            MASK,
+        ),
+        ("eyj", r"\beyJ[\w-]{8,1000}\.[\w-]{8,}(?:\.[\w-]*){0,3}", 0, MASK),
+        # Header lines, in texts and in command lines.
+        ("cookie", r"(?i)\b((?:set-)?cookie[\"']?\s*[:=]\s*[\"']?)[^\r\n\"']+", 0, r"\1" + MASK),
+        (
+            "authorization",
+            r"(?i)\b(authorization[\"']?\s*[:=]\s*+[\"']?+)(?!\[REDACTED\])[^\r\n\"',}]+",
+            0,
+            r"\1" + MASK,
+        ),
+        ("bearer", r"(?i)\b(bearer\s++)(?=[\w.~+/=\-]*\d|[\w.~+/=\-]{20})[\w.~+/=\-]{6,}", 0, r"\1" + MASK),
+        ("basic", r"(?i)\b(basic\s++)(?=[a-z0-9+/]*[\d=])[A-Za-z0-9+/]{8,}={0,2}", 0, r"\1" + MASK),
+        # The password of scheme://user:password@host; it may itself hold an @ or a slash.
+        (
+            "://",
+            r"(?i)\b([a-z][a-z0-9+.\-]{0,30}://[^\s/:@\"'<>]{0,80}:)(?!\[REDACTED\])[^\s\"'<>]{1,200}(?=@)",
+            0,
+            r"\1" + MASK,
+        ),
+        # name=value and "name": "value" inside of texts, and in query strings.
+        ("=", _ASSIGNED + r"\s*=\s*+[\"']?+)(?!\[REDACTED\])[^\s\"'&,;]+", 0, r"\1" + MASK),
+        (":", _ASSIGNED + r"\\?[\"']?\s*:\s*+\\?+[\"']?+)(?!\[REDACTED\])[^\s\"'\\,;}]{6,}", 0, r"\1" + MASK),
+        ("sig=", r"(?i)([?&](?:sig|signature|x-amz-signature|x-amz-security-token)=)[^\s&\"']+", 0, r"\1" + MASK),
+        ("signature=", r"(?i)([?&](?:x-amz-|x-goog-)?signature=)[^\s&\"']+", 0, r"\1" + MASK),
+        # Keys that can be told by their first letters.
+        ("sk-", r"\bsk-[\w-]{10,}", 0, MASK),
+        ("k_", r"\b[srp]k_(?:live|test|prod)_\w{8,}", 0, MASK),
+        ("whsec_", r"\bwhsec_[\w+/=-]{8,}", 0, MASK),
+        ("akia", r"\bAKIA[0-9A-Z]{12,}", 0, MASK),
+        ("asia", r"\bASIA[0-9A-Z]{16}\b", 0, MASK),
+        ("gh", r"\bgh[pousr]_\w{16,}", 0, MASK),
+        ("github_pat_", r"\bgithub_pat_\w{16,}", 0, MASK),
+        ("glpat-", r"\bglpat-[\w-]{10,}", 0, MASK),
+        ("xox", r"\bxox[a-z]-[\w-]{8,}", 0, MASK),
+        ("xapp-", r"\bxapp-[\w-]{8,}", 0, MASK),
+        ("hooks.slack.com", r"hooks\.slack\.com/services/[\w/]+", 0, "hooks.slack.com/services/" + MASK),
+        ("aiza", r"\bAIza[\w-]{30,}", 0, MASK),
+        ("ya29.", r"\bya29\.[\w-]{10,}", 0, MASK),
+        ("hf_", r"\bhf_[A-Za-z0-9]{16,}", 0, MASK),
+        ("gsk_", r"\bgsk_\w{16,}", 0, MASK),
+        ("xai-", r"\bxai-[\w-]{16,}", 0, MASK),
+        ("npm_", r"\bnpm_[A-Za-z0-9]{16,}", 0, MASK),
+        ("pypi-", r"\bpypi-[\w-]{16,}", 0, MASK),
+        ("sg.", r"\bSG\.[\w-]{10,}\.[\w-]{10,}", 0, MASK),
+        ("age-secret-key-", r"\bAGE-SECRET-KEY-1[0-9A-Z]{10,}", 0, MASK),
+        ("loom_", r"\bloom_[A-Za-z0-9]{4,}_[\w-]{16,}", 0, MASK),
+        ("accountkey", r"(?i)\b(accountkey=)[^;\s\"']+", 0, r"\1" + MASK),
+    )
+)
+
+
+class Redactor:
+    """Takes secrets out of values. `then` is applied to each text last, e.g. the `redact` of a `Secrets`."""
+
+    def __init__(self, literals: Iterable[str] = (), *, then: Callable[[str], str] | None = None) -> None:
+        self._literals: list[str] = []
+        self._then = then
+        for literal in literals:
+            self.register(literal)
+
+    def register(self, literal: str) -> None:
+        """Mask this text wherever it appears, also in its URL and Base64 forms. Below 6 characters it is ignored."""
+        if len(literal) < MIN_LITERAL:
+            return
+        forms = {literal, quote(literal, safe=""), base64.b64encode(literal.encode()).decode()}
+        # The longest first, so that no form leaves the rest of a longer one behind.
+        self._literals = sorted({*self._literals, *forms}, key=len, reverse=True)
+
+    def text(self, text: str) -> str:
+        """A text without secrets."""
+        for literal in self._literals:
+            if literal in text:
+                text = text.replace(literal, MASK)
+        lowered = text.lower()
+        for hint, pattern, replacement in _PATTERNS:
+            if hint in lowered:
+                text = pattern.sub(replacement, text)
+        return self._then(text) if self._then else text
+
+    def redact(self, value: object) -> JSON:
+        """The JSON form of any value, without secrets."""
+        return self._redact(plain(value))
+
+    def payload(self, value: Mapping[str, Any]) -> dict[str, JSON]:
+        """The same for a mapping."""
+        redacted: dict[str, JSON] = self.redact(value)
+        return redacted
+
+    def _redact(self, value: JSON) -> JSON:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            return [self._redact(item) for item in value]
+        if isinstance(value, dict):
+            return {self.text(key): self._under(key, item) for key, item in value.items()}
+        return value
+
+    def _under(self, key: str, value: JSON) -> JSON:
+        if isinstance(value, bool | int | float) or value in (None, "") or not names_a_secret(key):
+            return self._redact(value)
+        return _masked(value)
+
+
+def names_a_secret(name: str) -> bool:
+    """Whether a value under this name is a secret: `password`, `apiKey`, `X-Api-Key`, `db_password`, `Set-Cookie`."""
+    return _SECRET_NAME.search(_CAMEL.sub("_", name)) is not None
+
+
+def _masked(value: JSON) -> JSON:
+    """The shape of a value, all of its texts masked."""
+    if isinstance(value, list):
+        return [_masked(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _masked(item) for key, item in value.items()}
+    return MASK if isinstance(value, str) and value else value
+
+
+_DEFAULT = Redactor()
+
+
+def redact(value: object) -> JSON:
+    """The JSON form of any value, without whatever looks like a secret."""
+    return _DEFAULT.redact(value)
