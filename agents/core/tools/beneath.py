@@ -157,6 +157,13 @@ class Beneath:
                     os.unlink(temporary, dir_fd=parent)
                 raise
 
+    def claim(self, path: str | os.PathLike[str]) -> None:
+        """Make an empty file. Of several that claim a name at once one gets it, the others get FileExistsError."""
+        plain = self.relative(path)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with self._directory(plain.parent) as parent:
+            os.close(os.open(plain.name, flags, 0o666, dir_fd=parent))
+
     def remove(self, path: str | os.PathLike[str]) -> None:
         """Delete a file or a link, not what the link points to."""
         plain = self.relative(path)

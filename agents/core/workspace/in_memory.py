@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from agents.core.workspace.notes import Key, Vector, key_of, number_of, slug_for
 from agents.core.workspace.shelf import ShelfWorkspace
@@ -20,7 +20,7 @@ class InMemoryWorkspace(ShelfWorkspace):
 class _Dictionaries:
     def __init__(self) -> None:
         self._notes: dict[str | None, dict[Key, Note]] = {}
-        self._versions: dict[tuple[str | None, Key], list[Note]] = {}
+        self._versions: dict[tuple[str | None, Key], dict[int, Note]] = {}
         self._vectors: dict[str | None, dict[Key, Vector]] = {}
 
     def add(self, note: Note) -> Note:
@@ -37,21 +37,23 @@ class _Dictionaries:
         self._notes[note.user_id][key_of(note)] = note
 
     def keep_version(self, note: Note) -> None:
-        self._versions.setdefault((note.user_id, key_of(note)), []).append(note)
+        versions = self._versions.setdefault((note.user_id, key_of(note)), {})
+        versions[max(versions, default=0) + 1] = note
 
-    def versions(self, note: Note) -> list[Note]:
-        return list(self._versions.get((note.user_id, key_of(note)), ()))
+    def versions(self, note: Note) -> dict[int, Note]:
+        return dict(self._versions.get((note.user_id, key_of(note)), {}))
 
     def drop_versions(self, note: Note, *, keep_last: int) -> int:
-        versions = self._versions.pop((note.user_id, key_of(note)), [])
-        kept = versions[max(len(versions) - keep_last, 0) :]
-        if kept:
-            self._versions[note.user_id, key_of(note)] = kept
-        return len(versions) - len(kept)
+        versions = self._versions.get((note.user_id, key_of(note)), {})
+        dropped = list(versions)[: max(len(versions) - keep_last, 0)]
+        for number in dropped:
+            del versions[number]
+        return len(dropped)
 
     def drop(self, note: Note) -> None:
         del self._notes[note.user_id][key_of(note)]
         self._vectors.get(note.user_id, {}).pop(key_of(note), None)
+        self._versions.pop((note.user_id, key_of(note)), None)
 
     def put_vector(self, note: Note, vector: Vector) -> None:
         self._vectors.setdefault(note.user_id, {})[key_of(note)] = vector
@@ -59,8 +61,8 @@ class _Dictionaries:
     def vectors(self, user_id: str | None) -> Mapping[Key, Vector]:
         return self._vectors.get(user_id, {})
 
-    def put_index(self, user_id: str | None, text: str) -> None:
-        """The index is rendered when it is asked for."""
+    def reindex(self, user_id: str | None, render: Callable[[Iterable[Note]], str]) -> None:
+        """Nothing lies beside the notes."""
 
     def forget(self, user_id: str | None) -> None:
         self._notes.pop(user_id, None)

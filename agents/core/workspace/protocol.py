@@ -22,7 +22,8 @@ EVERYTHING = 2**63 - 1  # as a limit
 class Workspace(Protocol):
     """Notes by user; None is a bucket of its own. Everybody reads the user's notes, only the author changes one.
 
-    A change by somebody else raises PermissionError, one of a note that is not there FileNotFoundError.
+    A change by somebody else raises PermissionError, one of a note that is not there FileNotFoundError. Authors count
+    their notes apart, so two may have the same slug: `author/slug` says whose is meant.
     """
 
     async def write_note(
@@ -43,8 +44,7 @@ class Workspace(Protocol):
         ...
 
     async def read_note(self, slug_or_title: str, *, user_id: str | None = None) -> Note | None:
-        """The note with that slug (`author/slug` where authors share one), else the newest whose title contains the
-        text. Notes the reading as a citation."""
+        """The note with that slug, else the newest whose title contains the text. The reading counts as a citation."""
         ...
 
     async def list_notes(

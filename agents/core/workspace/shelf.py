@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -45,8 +45,8 @@ class Shelf(Protocol):
 
     def keep_version(self, note: Note) -> None: ...
 
-    def versions(self, note: Note) -> list[Note]:
-        """The earlier texts, oldest first."""
+    def versions(self, note: Note) -> dict[int, Note]:
+        """The earlier texts by their number, oldest first."""
         ...
 
     def drop_versions(self, note: Note, *, keep_last: int) -> int: ...
@@ -59,7 +59,9 @@ class Shelf(Protocol):
 
     def vectors(self, user_id: str | None) -> Mapping[Key, Vector]: ...
 
-    def put_index(self, user_id: str | None, text: str) -> None: ...
+    def reindex(self, user_id: str | None, render: Callable[[Iterable[Note]], str]) -> None:
+        """Something changed: an index that lies beside the notes is out of date."""
+        ...
 
     def forget(self, user_id: str | None) -> None:
         """Delete everything of a user."""
@@ -180,11 +182,11 @@ class ShelfWorkspace:
                 created_at=version.updated_at,
                 body_preview=rules.summary_of(version).lede,
             )
-            for number, version in await self._do(self._versions, slug, author, user_id)
+            for number, version in (await self._do(self._versions, slug, author, user_id)).items()
         ]
 
     async def read_version(self, slug: str, version: int, *, author: str, user_id: str | None = None) -> Note | None:
-        return dict(await self._do(self._versions, slug, author, user_id)).get(version)
+        return (await self._do(self._versions, slug, author, user_id)).get(version)
 
     async def prune(
         self,
@@ -207,7 +209,8 @@ class ShelfWorkspace:
 
     def cited_slugs(self, *, user_id: str | None = None, run_id: str = "") -> list[str]:
         """The slugs of the notes that a run has read so far, in order."""
-        return [slug for _, slug in self._citations.get(user_id, {}).get(run_id, {})]
+        runs = self._citations.get(user_id)
+        return [slug for _, slug in runs.get(run_id, {})] if runs else []
 
     async def render_index(self, *, user_id: str | None = None) -> str:
         return rules.index_of(await self._do(self._shelf.notes, user_id))
@@ -232,7 +235,7 @@ class ShelfWorkspace:
         note = self._shelf.add(draft)
         if vector is not None:
             self._shelf.put_vector(note, vector)
-        self._reindex(note.user_id)
+        self._shelf.reindex(note.user_id, rules.index_of)
         return note
 
     def _update(
@@ -260,12 +263,12 @@ class ShelfWorkspace:
     def _put(self, note: Note, changes: dict[str, Any]) -> Note:
         changed = note.model_copy(update=changes)
         self._shelf.put(changed)
-        self._reindex(note.user_id)
+        self._shelf.reindex(note.user_id, rules.index_of)
         return changed
 
     def _one(self, author: str, slug: str, user_id: str | None, *, others: bool = False) -> Note:
         """The author's own note of that slug or, if `others` may be meant, somebody else's newest."""
-        named = [note for note in self._shelf.notes(user_id) if note.slug == slug]
+        named = [note for note in self._shelf.notes(user_id) if slug in (note.slug, f"{note.author}/{note.slug}")]
         own = [note for note in named if note.author == author]
         if own or (named and others):
             return max(own or named, key=lambda note: note.created_at)
@@ -273,11 +276,11 @@ class ShelfWorkspace:
             raise PermissionError(f"note {slug!r} belongs to {named[0].author!r}; {author!r} cannot change it")
         raise FileNotFoundError(f"no note {slug!r}")
 
-    def _versions(self, slug: str, author: str, user_id: str | None) -> list[tuple[int, Note]]:
+    def _versions(self, slug: str, author: str, user_id: str | None) -> dict[int, Note]:
         for note in self._shelf.notes(user_id):
             if (note.slug, note.author) == (slug, author):
-                return list(enumerate(self._shelf.versions(note), 1))
-        return []
+                return self._shelf.versions(note)
+        return {}
 
     def _prune(
         self,
@@ -300,7 +303,7 @@ class ShelfWorkspace:
             if keep_last_versions is not None:
                 versions += self._shelf.drop_versions(note, keep_last=max(keep_last_versions, 0))
         if deleted:
-            self._reindex(user_id)
+            self._shelf.reindex(user_id, rules.index_of)
         return PruneResult(notes_deleted=deleted, versions_deleted=versions, notes_kept=kept)
 
     def _credit(self, success: bool, keys: frozenset[Key] | None, slugs: frozenset[str], user_id: str | None) -> int:
@@ -319,9 +322,6 @@ class ShelfWorkspace:
         count = len(self._shelf.notes(user_id))
         self._shelf.forget(user_id)
         return count
-
-    def _reindex(self, user_id: str | None) -> None:
-        self._shelf.put_index(user_id, rules.index_of(self._shelf.notes(user_id)))
 
     # --- citations ----------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ def note_kind(kind: str) -> NoteKind:
 
 
 class Note(BaseModel):
-    """A note. `slug` is its name among the notes of its author; `cited_count` counts the runs that it was credited for."""
+    """A note. `slug` is its name among the notes of its author; `cited_count` is how often it was credited."""
 
     model_config = FROZEN
 
