@@ -308,7 +308,7 @@ async def test_a_stream_that_tells_no_usage_is_marked_as_unpriced() -> None:
 
 
 async def test_a_missing_key_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("ANTHROPIC_AUTH_TOKEN", raising=False)
 
     with pytest.raises(AuthenticationError, match="ANTHROPIC_API_KEY"):
