@@ -26,23 +26,18 @@ class Guardian:
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-I", str(script), str(data_dir)],
             stdin=subprocess.PIPE,
+            bufsize=0,
             cwd=ROOT,
-            text=True,
             start_new_session=True,
         )
 
     def tell(self, *words: object) -> None:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # without a guardian everything works but kill -9
-            self._process.stdin.write(" ".join(map(str, words)) + "\n")
-            self._process.stdin.flush()
+            self._process.stdin.write(" ".join(map(str, words)).encode() + b"\n")
 
     def dismiss(self) -> None:
-        self.tell("bye")
-        with suppress(BrokenPipeError):
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-        self._process.wait()
+        self._process.communicate(b"bye\n")
 
 
 class Child:
