@@ -65,10 +65,8 @@ class SkillRegistry:
         if not self._skills:
             return ""
         lines = "\n".join(skill.metadata.to_catalog_line() for skill in self)
-        return (
-            "## Available skills\n\nWhen a task fits one of these, load it with `load_skill` and follow what it says.\n\n"
-            + lines
-        )
+        hint = "When a task fits one of these, load it with `load_skill` and follow what it says."
+        return f"## Available skills\n\n{hint}\n\n{lines}"
 
     def load(self, name: str) -> str:
         """The body of a skill, after those of the skills it requires."""
@@ -84,9 +82,13 @@ class SkillRegistry:
         return self._loaded_bodies(skills), tools
 
     def tools_of(self, skill: Skill, ctx: object | None = None) -> list[Tool]:
-        if skill.metadata.has_python_tools and not self._python_tools:
-            raise SkillError(f"skill {skill.name!r} has Python tools, which are not allowed here")
+        self._refuse_code_of(skill)
         return skill.materialize_tools(ctx, run=self._run)
+
+    def builds_for_context(self, skill: Skill) -> bool:
+        """Whether the skill's tools depend on who they are for."""
+        self._refuse_code_of(skill)
+        return skill.builds_tools_for_context
 
     def is_loaded(self, name: str) -> bool:
         return name in self._loaded
@@ -108,6 +110,10 @@ class SkillRegistry:
         for required in skill.metadata.requires:
             self._collect(required, (*path, name), found)
         found[name] = skill
+
+    def _refuse_code_of(self, skill: Skill) -> None:
+        if skill.metadata.has_python_tools and not self._python_tools:
+            raise SkillError(f"skill {skill.name!r} has Python tools, which are not allowed here")
 
     def _unknown(self, name: str, path: tuple[str, ...]) -> str:
         near = get_close_matches(name, self._skills, 1)

@@ -27,8 +27,9 @@ class SkillSource:
         return cls(Path(path).expanduser(), label)
 
     def discover(self) -> list[Skill]:
-        """The skills, in the order of their paths. Links to folders are not followed. Raises SkillError when the path is
-        missing or a SKILL.md is wrong.
+        """The skills, in the order of their paths. Links to folders are not followed.
+
+        Raises SkillError when the path is missing or a SKILL.md is wrong.
         """
         if not self.path.exists():
             raise SkillError(f"there are no skills at {str(self.path)!r}: no such file or folder")

@@ -29,9 +29,9 @@ _MAX_CONTEXTS = 100
 def make_load_skill_tool(registry: SkillRegistry, *, host: ToolHost | None = None, tool_name: str = LOAD) -> Tool:
     """The tool that shows a model the body of a skill and adds the skill's tools to `host`.
 
-    The tools of a `build_tools(ctx)` are added in a form that builds them for whoever calls, so a host may be shared by
-    users. To keep what one run loaded out of the next, give every run a host of its own; `restore_skills` fills it again
-    after a restart.
+    The tools of a `build_tools(ctx)` are added in a form that builds them for whoever calls, so a host may be shared
+    by users. To keep what one run loaded out of the next, give every run a host of its own; `restore_skills` fills it
+    again after a restart.
     """
 
     @tool(name=tool_name, effect="read")
@@ -150,15 +150,18 @@ def _loaded(registry: SkillRegistry, name: str, context: RunContext) -> tuple[st
 
 
 def _shareable(registry: SkillRegistry, skill: Skill, context: RunContext) -> list[Tool]:
-    if not skill.metadata.has_python_tools or not skill.builds_tools_for_context:
+    if not registry.builds_for_context(skill):
         return registry.tools_of(skill, context)
     built = _Built(registry, skill)
     return [_for_caller(tool, partial(built.own, tool.name)) for tool in built.tools(context).values()]
 
 
 def _for_caller(tool: Tool, own: Callable[[], Tool]) -> Tool:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return own()(*args, **kwargs)
+
     values = {one.name: getattr(tool, one.name) for one in fields(tool) if one.init}
-    return _ForCaller(**{**values, "fn": lambda *args, **kwargs: own()(*args, **kwargs)}, own=own)
+    return _ForCaller(**{**values, "fn": call}, own=own)
 
 
 def _added(tools: list[Tool], host: ToolHost | None) -> str:
