@@ -48,7 +48,7 @@ def _follow(client: httpx2.Client, run_id: str) -> None:
                         return
         except httpx2.TransportError as error:
             _say(f"the stream broke ({error}); going on after event {seen}")
-            time.sleep(0.5)
+        time.sleep(0.2)
     raise TimeoutError(f"run {run_id} did not end within {DEADLINE_SECONDS:g} s")
 
 
