@@ -133,7 +133,7 @@ def _lines(text: TextIO) -> Iterator[str]:
 def _page(lines: Iterator[str], offset: int, most: int) -> str:
     shown_lines: list[str] = []
     room, end = READ_CHARS, 0
-    for end, line in enumerate(lines, start=1):  # noqa: B007 - the count after the last line is wanted
+    for end, line in enumerate(lines, start=1):
         if end <= offset or len(shown_lines) >= most or room <= 0:
             continue
         shown_lines.append(f"{end:6d}\t{line}")

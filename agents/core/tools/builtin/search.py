@@ -1,4 +1,7 @@
-"""Tools that search a work directory. A glob only chooses among what is inside: it is never handed to the file system."""
+"""Tools that search a work directory.
+
+A glob only chooses among what is inside: it is never handed to the file system.
+"""
 
 from __future__ import annotations
 
