@@ -231,12 +231,11 @@ def _merged(schema: Schema) -> Schema:
     """The parts of an allOf as one schema."""
     merged: Schema = {key: value for key, value in schema.items() if key != "allOf"}
     for part in schema["allOf"]:
-        for key, value in part.items():
-            if key == "properties":
-                value = {**merged.get(key, {}), **value}
-            elif key == "required":
-                value = [*merged.get(key, ()), *value]
-            merged[key] = value
+        properties = {**merged.get("properties", {}), **part.get("properties", {})}
+        required = [*merged.get("required", ()), *part.get("required", ())]
+        merged |= part
+        if properties:
+            merged |= {"properties": properties, "required": required}
     return merged
 
 
@@ -270,13 +269,11 @@ def _longest(schema: Schema) -> int:
             return int(schema.get("maxLength", 60)) + 2
         case "array":
             first = schema.get("prefixItems", [])
-            rest = max(0, schema["maxItems"] - len(first))
-            return 2 + sum(map(_longest, first)) + rest * (2 + _longest(schema.get("items", {})))
-        case "object" if "patternProperties" in schema:
-            return 2 + sum(
-                schema["maxProperties"] * (36 + _longest(value)) for value in schema["patternProperties"].values()
-            )
+            more = int(schema["maxItems"]) - len(first)
+            return 2 + sum(map(_longest, first)) + (more * (2 + _longest(schema["items"])) if more > 0 else 0)
         case "object":
-            return 2 + sum(len(name) + 6 + _longest(value) for name, value in schema["properties"].items())
+            pairs = int(schema.get("maxProperties", 1))
+            values = schema.get("patternProperties") or schema["properties"]
+            return 2 + pairs * sum(len(name) + 6 + _longest(value) for name, value in values.items())
         case _:
             return 20
