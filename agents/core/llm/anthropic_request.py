@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from agents.core.llm.effort import refuse_effort
 from agents.core.llm.names import wire_name
+from agents.core.llm.schemas import schema_of
 from loom.ids import canonical
 from loom.messages import Image, Message, PromptCacheConfig, Role, ToolDef
 
@@ -202,7 +201,7 @@ def _ask_for(output_schema: Any, request: dict[str, Any], traits: Traits) -> lis
     """
     from anthropic import transform_schema  # slow to import: only when a model is really called
 
-    schema = output_schema if isinstance(output_schema, dict) else TypeAdapter(output_schema).json_schema()
+    schema = schema_of(output_schema)
     if not (traits.has_schema and _can_be_enforced(schema, schema)):
         return [_SCHEMA_IN_WORDS + canonical(schema)]
     request["output_config"] = {"format": {"type": "json_schema", "schema": transform_schema(schema)}}
