@@ -21,7 +21,8 @@ from agents.core.tools.mcp.pool import Pool
 from agents.core.tools.mcp.results import result_of
 from agents.core.tools.mcp.spec import MCPServerSpec
 from loom.context import get_run_context
-from loom.messages import ToolDef, ToolResult
+from loom.errors import NotFound
+from loom.messages import ToolDef, ToolResult, utcnow
 
 log = logging.getLogger(__name__)
 
@@ -104,10 +105,10 @@ class MCPRegistry:
         entry = index.find(tool)
         if entry is None:
             return ToolResult.error_(call_id, self._missing(tool, index))
-        begun = monotonic()
+        started_at, begun = utcnow(), monotonic()
         result = await _called(entry, dict(args), call_id)
-        result.duration_ms = (monotonic() - begun) * 1000
-        return result
+        took = (monotonic() - begun) * 1000
+        return result.model_copy(update={"duration_ms": took, "started_at": started_at})
 
     async def watch(self) -> AsyncIterator[ToolEvent]:
         """Tools that appear, go away or change, from now on, until `aclose`."""
@@ -125,6 +126,14 @@ class MCPRegistry:
                 before = after
         finally:
             self._watchers -= 1
+
+    async def client(self, server: str) -> MCPClient:
+        """The client of a server, for its resources and prompts; of a server with personal credentials, that of the
+        user in the current context.
+        """
+        if server not in self.server_names:
+            raise NotFound(f"no MCP server {server!r}; there are: {', '.join(self.server_names) or 'none'}")
+        return await self._pool.client(server, get_run_context())
 
     async def manifest(self) -> dict[str, str]:
         """`server.tool` → hash of its descriptor, for every tool that the servers list: what `pinned` takes."""
