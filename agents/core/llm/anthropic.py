@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from anyio.lowlevel import current_token
-
 from agents.core.llm.anthropic_request import build_request, cache_config, traits_of
 from agents.core.llm.base import Completion
+from agents.core.llm.connections import shared_http_client
 from agents.core.llm.names import names_by_wire
 from agents.core.llm.pricing import estimate_cost
 from governance.core.retry import classify_model_error
@@ -65,8 +63,7 @@ class AnthropicModel:
         self.supports_native_structured_output = traits_of(model).has_schema
         self._api_key, self._secrets = api_key, secrets
         self._given = _without_retries(client)
-        # Connections belong to the event loop they were opened on.
-        self._own: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+        self._own: tuple[Any, Any] | None = None
 
     async def complete(
         self,
@@ -125,12 +122,6 @@ class AnthropicModel:
         )
         return self._chunks(request, self._answer(request, tools, prompt_caching))
 
-    async def aclose(self) -> None:
-        """Close this event loop's connections. A client that was passed in stays open."""
-        client = self._own.pop(current_token().native_token, None)
-        if client is not None:
-            await client.close()
-
     def _answer(self, request: dict[str, Any], tools: list[ToolDef] | None, prompt_caching: Any) -> _Answer:
         ttl = cache_config(prompt_caching).ttl
         return _Answer(self.name, request["max_tokens"], names_by_wire(tools), ttl)
@@ -153,16 +144,18 @@ class AnthropicModel:
     def _client(self) -> Any:
         if self._given is not None:
             return self._given
-        loop = current_token().native_token
-        if loop not in self._own:
-            self._own[loop] = self._connect()
-        return self._own[loop]
+        pool = shared_http_client()
+        own = self._own
+        if own is None or own[0] is not pool:  # another event loop
+            own = self._own = (pool, self._connect(pool))
+        return own[1]
 
-    def _connect(self) -> Any:
+    def _connect(self, pool: Any) -> Any:
         from anthropic import AsyncAnthropic  # slow to import: only when a model is really called
 
         key = self._api_key or (self._secrets.lookup_sync("ANTHROPIC_API_KEY") if self._secrets else None)
-        client = AsyncAnthropic(api_key=key or os.environ.get("ANTHROPIC_API_KEY"), max_retries=0)
+        key = key or os.environ.get("ANTHROPIC_API_KEY")
+        client = AsyncAnthropic(api_key=key, max_retries=0, http_client=pool)
         if not (client.api_key or client.auth_token or client.credentials):
             raise AuthenticationError(
                 f"no key for {self.name}: set ANTHROPIC_API_KEY, or pass api_key= or secrets=", provider="anthropic"

@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from agents.core.llm import anthropic as adapter
 from agents.core.llm.anthropic import AnthropicModel
 from agents.core.llm.base import Model
+from agents.core.llm.connections import close_connections
 from agents.core.llm.effort import EffortNotSupportedError
 from agents.core.llm.retrying import Retrying
 from governance.core.retry import RetryPolicy
@@ -331,7 +332,7 @@ async def test_the_key_is_taken_from_the_argument_then_the_secrets_then_the_envi
             AnthropicModel(),
         ):
             await model.complete(HELLO)
-            await model.aclose()
+        await close_connections()
 
     keys = [headers["authorization"] for headers in fake.headers]
     assert keys == ["Bearer from-argument", "Bearer from-secrets", "Bearer from-environment"]
@@ -344,7 +345,7 @@ def test_one_model_serves_several_event_loops(monkeypatch: pytest.MonkeyPatch) -
         async with serving(Says("hi")) as fake:
             monkeypatch.setenv("ANTHROPIC_BASE_URL", fake.url)
             text = (await model.complete(HELLO))[0]
-            await model.aclose()
+            await close_connections()
             return text
 
     assert [anyio.run(once), anyio.run(once)] == ["hi", "hi"]
