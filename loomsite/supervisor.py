@@ -92,7 +92,7 @@ class Platform:
         with _step("PostgreSQL and Valkey"):
             self._start_servers()
         with _step("Tables"):
-            self._manage("migrate", "--database", "owner", "--noinput")
+            self._manage("migrate", "--database", "owner", "--noinput", "--skip-checks")
         with _step("Demo tenant"):
             found: dict[str, Any] = json.loads(self._manage("create_demo", "--json"))
         with _step("Web, worker and beat"):

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-
-import psycopg
-from psycopg import sql
+from typing import TYPE_CHECKING
 
 from loom.errors import Unavailable
 from loomsite.embedded.account import Account, public_copy
+
+if TYPE_CHECKING:
+    import psycopg
 
 OWNER = "loom_owner"
 APP = "loom_app"
@@ -94,6 +95,8 @@ class Postgres:
         `template1` has them too: what is created later, such as a test database, starts with them.
         """
         self._run_prepare("template1", port, password, app_password)
+        from psycopg import sql
+
         with self._connect("postgres", port, password) as connection:
             if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
@@ -125,7 +128,9 @@ class Postgres:
             connection.execute(PREPARE.read_bytes())
 
     @contextmanager
-    def _connect(self, database: str, port: int, password: str) -> Iterator[psycopg.Connection]:
+    def _connect(self, database: str, port: int, password: str) -> Iterator["psycopg.Connection"]:
+        import psycopg  # slow to import, and not needed when the server is ready
+
         try:
             connection = psycopg.connect(
                 host="127.0.0.1", port=port, user=OWNER, password=password, dbname=database, autocommit=True

@@ -4,24 +4,22 @@ Nothing in it is the truth about anything, but what it holds survives a restart 
 """
 
 import json
+import re
+import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as NotListening
-from redis.exceptions import RedisError
-from redis.retry import Retry
+from typing import BinaryIO, TypeAlias
 
 from loom.errors import Unavailable
 from loomsite.embedded.account import Account, public_copy
 from loomsite.embedded.postgres import missing, tail
 
 PATIENCE_SECONDS = 15.0
+Reply: TypeAlias = "str | list[Reply]"
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,8 @@ class Valkey:
         raise Unavailable(f"Valkey did not start on port {port}; {self.log} ends:\n{tail(self.log)}{started.stderr}")
 
     def stop(self, port: int, password: str) -> None:
-        with _connect(port, password) as client, suppress(NotListening):
-            client.shutdown()
+        with suppress(OSError):
+            _ask(port, password, ("SHUTDOWN",))
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self.pid(port, password) is not None and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -72,23 +70,38 @@ class Valkey:
     def pid(self, port: int, password: str) -> int | None:
         """The server's process, if it answers to our password and holds our data."""
         try:
-            with _connect(port, password) as client:
-                folder = client.config_get("dir")["dir"]
-                return int(client.info("server")["process_id"]) if Path(folder) == self.data else None
-        except (RedisError, OSError):
+            folder, about = _ask(port, password, ("CONFIG", "GET", "dir"), ("INFO", "server"))
+        except (OSError, ValueError):
             return None
+        found = re.search(r"^process_id:(\d+)", str(about), re.MULTILINE)
+        return int(found[1]) if found and isinstance(folder, list) and Path(str(folder[1])) == self.data else None
 
 
-def _connect(port: int, password: str) -> Redis:
-    # No second try: "nobody listens" is an answer here, and the client would ask for seconds.
-    return Redis(
-        host="127.0.0.1",
-        port=port,
-        password=password,
-        decode_responses=True,
-        socket_timeout=5,
-        retry=Retry(NoBackoff(), 0),
-    )
+def _ask(port: int, password: str, *commands: tuple[str, ...]) -> list[Reply]:
+    """What the server answers, in its own protocol: importing the client library takes longer than starting the server.
+
+    Raises OSError when nobody listens, ValueError when the server refuses.
+    """
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as link, link.makefile("rb") as stream:
+        replies = []
+        for words in (("AUTH", password), *commands):
+            parts = [f"${len(word.encode())}\r\n{word}\r\n" for word in words]
+            link.sendall(f"*{len(words)}\r\n{''.join(parts)}".encode())
+            replies.append(_reply(stream))
+        return replies[1:]
+
+
+def _reply(stream: BinaryIO) -> Reply:
+    line = stream.readline().decode().rstrip()
+    kind, rest = line[:1], line[1:]
+    match kind:
+        case "-":
+            raise ValueError(rest)
+        case "$":
+            return stream.read(int(rest) + 2)[:-2].decode()
+        case "*":
+            return [_reply(stream) for _ in range(int(rest))]
+    return rest
 
 
 def binary(*, copied: bool) -> Path:
