@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpRequest
+from django.http import HttpResponse, StreamingHttpResponse
 from ninja import Query, Router, Status
 
-from agents import services
+from agents import services, stream
 from agents.models import Agent, AgentVersion, Run
 from agents.schemas import (
     AgentIn,
@@ -23,73 +26,116 @@ from agents.schemas import (
     VersionIn,
     VersionOut,
 )
-from governance.schemas import Page, PageQuery, page
+from governance.schemas import Call, Page, PageQuery, page
+from loom.errors import Denied, Invalid
+
+RETRY_MILLISECONDS = 2000
+HEARTBEAT_SECONDS = 15.0
+EVENT_STREAM = {"responses": {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}}
 
 runs = Router(tags=["runs"])
 agents = Router(tags=["agents"])
 
 
 @runs.post("", response={202: RunOut}, operation_id="start_run")
-def start_run(request: HttpRequest, payload: RunIn) -> Any:
+def start_run(request: Call, payload: RunIn) -> Any:
     """Accept a run. A worker begins with it at once; watch its events, or ask again for the answer."""
     run = services.start_run(tenant=request.auth.tenant, by=request.auth.name, **payload.dict())
     return Status(202, run)
 
 
 @runs.get("", response=Page[RunOut], operation_id="list_runs")
-def list_runs(request: HttpRequest, query: Query[RunQuery]) -> Any:
+def list_runs(request: Call, query: Query[RunQuery]) -> Any:
     """The tenant's runs, newest first."""
     found = Run.objects.of(request.auth.tenant).whole().matching(**query.filters())
     return page(found.page("-id", after=query.after(UUID), limit=query.limit), limit=query.limit, key="id")
 
 
 @runs.get("/{uuid:run_id}", response=RunOut, operation_id="get_run")
-def get_run(request: HttpRequest, run_id: UUID) -> Any:
+def get_run(request: Call, run_id: UUID) -> Any:
     return Run.objects.of(request.auth.tenant).whole().one(run_id)
 
 
-@runs.get("/{uuid:run_id}/events", response=EventList, operation_id="list_run_events")
-def list_run_events(request: HttpRequest, run_id: UUID, query: Query[EventQuery]) -> Any:
-    """What happened in the run, in order."""
+@runs.get("/{uuid:run_id}/events", response=EventList, operation_id="list_run_events", openapi_extra=EVENT_STREAM)
+def list_run_events(request: Call, run_id: UUID, query: Query[EventQuery]) -> Any:
+    """What happened in the run, in order.
+
+    With `Accept: text/event-stream` the answer is a stream that ends after the run's last event. A `Last-Event-ID` goes
+    before `after`. Events of kind `model.delta` are live text: they have no id and are not repeated.
+    """
     run = Run.objects.of(request.auth.tenant).one(run_id)
-    return {"items": services.read_events(run.pk, after=query.after, limit=query.limit)}
+    if request.get_preferred_type(["application/json", "text/event-stream"]) != "text/event-stream":
+        return {"items": services.read_events(run.pk, after=query.after, limit=query.limit)}
+    after = _last_event_id(request, query.after)
+    if run.is_over and after >= run.last_seq:
+        return HttpResponse(status=204)  # what tells an EventSource not to come back
+    frames = _frames(stream.follow(run.tenant_id, run.pk, after=after, allowed=request.auth.is_current))
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingHttpResponse(frames, content_type="text/event-stream", headers=headers)
+
+
+def _last_event_id(request: Call, otherwise: int) -> int:
+    given = request.headers.get("Last-Event-ID", "")
+    if not given:
+        return otherwise
+    if not (given.isascii() and given.isdecimal() and int(given[:11]) < 2**31):
+        raise Invalid("Last-Event-ID must be the id of an event of this run", pointer="/header/Last-Event-ID")
+    return int(given)
+
+
+async def _frames(notices: AsyncGenerator[stream.Notice | None, None]) -> AsyncGenerator[str, None]:
+    """The notices as server-sent events, with a comment now and then so that no proxy takes the silence for death."""
+    yield f"retry: {RETRY_MILLISECONDS}\n\n"
+    said_at = time.monotonic()
+    with suppress(Denied):  # for one whose credential was revoked, the stream simply ends
+        async with aclosing(notices):
+            async for notice in notices:
+                if notice is None and time.monotonic() - said_at < HEARTBEAT_SECONDS - stream.POLL_SECONDS:
+                    continue
+                yield _frame(notice) if notice else ": still here\n\n"
+                said_at = time.monotonic()
+
+
+def _frame(notice: stream.Notice) -> str:
+    number = "" if notice.seq is None else f"id: {notice.seq}\n"
+    return f"{number}event: {notice.kind}\ndata: {notice.json}\n\n"
 
 
 @agents.get("", response=Page[AgentOut], operation_id="list_agents")
-def list_agents(request: HttpRequest, query: Query[PageQuery]) -> Any:
+def list_agents(request: Call, query: Query[PageQuery]) -> Any:
     """The tenant's agents by slug."""
     found = Agent.objects.of(request.auth.tenant).active().with_labels()
     return page(found.page("slug", after=query.after(str), limit=query.limit), limit=query.limit, key="slug")
 
 
 @agents.post("", response={201: AgentOut}, operation_id="create_agent")
-def create_agent(request: HttpRequest, payload: AgentIn) -> Any:
+def create_agent(request: Call, payload: AgentIn) -> Any:
     """Make an agent with its first version, which becomes its production version."""
     version = services.create_agent(tenant=request.auth.tenant, by=request.auth.name, **payload.dict())
     return Status(201, version.agent)
 
 
 @agents.get("/{slug}", response=AgentOut, operation_id="get_agent")
-def get_agent(request: HttpRequest, slug: str) -> Any:
+def get_agent(request: Call, slug: str) -> Any:
     return Agent.objects.of(request.auth.tenant).active().with_labels().named(slug)
 
 
 @agents.patch("/{slug}", response=AgentOut, operation_id="change_agent")
-def change_agent(request: HttpRequest, slug: str, payload: AgentPatch) -> Any:
+def change_agent(request: Call, slug: str, payload: AgentPatch) -> Any:
     """Change how an agent is called and described. What it does is changed by a new version."""
     changes = payload.dict(exclude_none=True)
     return services.change_agent(tenant=request.auth.tenant, slug=slug, by=request.auth.name, **changes)
 
 
 @agents.delete("/{slug}", response={204: None}, operation_id="archive_agent")
-def archive_agent(request: HttpRequest, slug: str) -> Any:
+def archive_agent(request: Call, slug: str) -> Any:
     """Take an agent out of use. Its runs and versions stay readable; runs that are under way go on."""
     services.archive_agent(tenant=request.auth.tenant, slug=slug, by=request.auth.name)
     return Status(204, None)
 
 
 @agents.get("/{slug}/versions", response=Page[VersionOut], operation_id="list_agent_versions")
-def list_agent_versions(request: HttpRequest, slug: str, query: Query[PageQuery]) -> Any:
+def list_agent_versions(request: Call, slug: str, query: Query[PageQuery]) -> Any:
     """The agent's versions, newest first."""
     agent = Agent.objects.of(request.auth.tenant).active().named(slug)
     found = AgentVersion.objects.of(request.auth.tenant).filter(agent=agent).prefetch_related("labels")
@@ -97,7 +143,7 @@ def list_agent_versions(request: HttpRequest, slug: str, query: Query[PageQuery]
 
 
 @agents.post("/{slug}/versions", response={201: VersionOut}, operation_id="add_agent_version")
-def add_agent_version(request: HttpRequest, slug: str, payload: VersionIn) -> Any:
+def add_agent_version(request: Call, slug: str, payload: VersionIn) -> Any:
     """Add a version. The same specification as the newest version gives that version back."""
     agent = Agent.objects.of(request.auth.tenant).active().named(slug)
     version = services.add_version(tenant=request.auth.tenant, agent=agent, spec=payload.spec, by=request.auth.name)
@@ -105,7 +151,7 @@ def add_agent_version(request: HttpRequest, slug: str, payload: VersionIn) -> An
 
 
 @agents.post("/{slug}/promote", response=AgentOut, operation_id="promote_agent_version")
-def promote_agent_version(request: HttpRequest, slug: str, payload: PromoteIn) -> Any:
+def promote_agent_version(request: Call, slug: str, payload: PromoteIn) -> Any:
     """Move a label to a version. Runs that are under way stay on theirs."""
     tenant = request.auth.tenant
     agent = Agent.objects.of(tenant).active().named(slug)

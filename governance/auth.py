@@ -41,6 +41,14 @@ class Principal:
     scopes: frozenset[str]
     role: str = ""
 
+    def is_current(self) -> bool:
+        """Whether the credential still stands, for whoever keeps a line open. Runs in the tenant's scope."""
+        kind, _, name = self.name.partition(":")
+        if kind == "key":
+            keys = ApiKey.objects.of(self.tenant).filter(prefix=name, revoked_at=None)
+            return keys.exclude(expires_at__lte=timezone.now()).exists()
+        return Membership.objects.of(self.tenant).filter(user__username=name, user__is_active=True).exists()
+
 
 class TenantScope:
     """Middleware: `request.principal`, and the tenant's scope around the view.

@@ -7,20 +7,30 @@ import binascii
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
+from django.http import HttpRequest
 from ninja import Schema
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, StringConstraints
 
 from governance.models import ApiKey
 from loom.errors import Invalid
 
+if TYPE_CHECKING:
+    from governance.auth import Principal
+
 T = TypeVar("T")
 
 MAX_PAGE = 200
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+
+class Call(HttpRequest):
+    """A request whose caller is known: the API's authenticator has put `auth` on it."""
+
+    auth: Principal
 
 
 class Body(Schema):

@@ -1,20 +1,27 @@
-"""Reading JSON from strangers: what a body and a query may hold, said once for all operations."""
+"""Reading from strangers: how long a body may be and take, and what JSON and a query may hold."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
+import anyio
+from django.conf import settings
 from django.http import HttpRequest
 from django.utils.datastructures import MultiValueDict
 from ninja.parser import Parser
 
 from loom.errors import Invalid
-from loomsite.problems import Malformed
+from loomsite.problems import MEDIA_TYPE, Malformed, document
 
 MAX_DEPTH = 100
 MAX_DIGITS = 100
+MAX_BODY_SECONDS = 30
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class StrictParser(Parser):
@@ -114,3 +121,66 @@ def pointer(path: tuple[Any, ...]) -> str:
     """A JSON Pointer (RFC 6901)."""
     parts = (str(part).encode("utf-8", "replace").decode() for part in path)
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+class BodyLimit:
+    """ASGI: takes a request's body before Django does, so much of it and no longer than it should take.
+
+    Without it a server would write to disk whatever is sent, and wait for ever for what is not.
+    """
+
+    def __init__(self, application: Callable[..., Awaitable[None]]) -> None:
+        self._application = application
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if int(announced) > limit:
+            return await _refuse(send, 413, f"the body may have {limit} bytes at most")
+        try:
+            with anyio.fail_after(MAX_BODY_SECONDS):
+                body = await _read(receive, limit)
+        except TimeoutError:
+            return await _refuse(send, 408, f"the body must come within {MAX_BODY_SECONDS} seconds")
+        except _Gone:
+            return None
+        if body is None:
+            return await _refuse(send, 413, f"the body may have {limit} bytes at most")
+        taken = False
+
+        async def again() -> dict[str, Any]:
+            nonlocal taken
+            if taken:
+                return await receive()
+            taken = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return await self._application(scope, again, send)
+
+
+class _Gone(Exception):
+    """The client went before its body was whole."""
+
+
+async def _read(receive: Receive, limit: int) -> bytes | None:
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Gone
+        body += message.get("body", b"")
+        if len(body) > limit:
+            return None
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+async def _refuse(send: Send, status: int, detail: str) -> None:
+    content = document(status, detail=detail, code="too_large" if status == 413 else "")
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(content)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

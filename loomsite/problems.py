@@ -5,13 +5,13 @@ One table says which class of error is which HTTP status, one function writes th
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from pydantic_core import to_json
 
 from loom.errors import Conflict, Denied, Invalid, LoomError, ModelError, NotFound, OverBudget, Unavailable
 
@@ -81,16 +81,31 @@ def problem(
     title: str = "",
     errors: Sequence[dict[str, Any]] = (),
 ) -> HttpResponse:
-    """A problem document. What is not said follows from the status."""
+    """A problem document as an answer. What is not said follows from the status."""
+    request_id = getattr(request, "id", "")
+    content = document(status, detail=detail, code=code, title=title, errors=errors, request_id=request_id)
+    return HttpResponse(content, status=status, content_type=MEDIA_TYPE)
+
+
+def document(
+    status: int,
+    *,
+    detail: str = "",
+    code: str = "",
+    title: str = "",
+    errors: Sequence[dict[str, Any]] = (),
+    request_id: str = "",
+) -> bytes:
     words = HTTPStatus(status)
     code = code or words.phrase.lower().replace(" ", "_").replace("-", "_")
-    document = {
-        "type": f"urn:loom:problem:{code}",
-        "title": title or words.phrase,
-        "status": status,
-        "detail": detail or words.description or words.phrase,
-        "code": code,
-        "errors": list(errors),
-        "request_id": getattr(request, "id", ""),
-    }
-    return HttpResponse(json.dumps(document), status=status, content_type=MEDIA_TYPE)
+    return to_json(
+        {
+            "type": f"urn:loom:problem:{code}",
+            "title": title or words.phrase,
+            "status": status,
+            "detail": detail or words.description or words.phrase,
+            "code": code,
+            "errors": list(errors),
+            "request_id": request_id,
+        }
+    )
