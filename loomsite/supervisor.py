@@ -4,6 +4,7 @@ Uses neither Django nor its settings, which need the database that is started he
 """
 
 import fcntl
+import hashlib
 import http.client
 import json
 import os
@@ -13,13 +14,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
 from loom.errors import Conflict, LoomError, Unavailable
 from loomsite import embedded
 from loomsite.children import Child, Family, Guardian
-from loomsite.env import Env, load_env
+from loomsite.env import ROOT, Env, load_env
 from loomsite.ports import free_port, is_free
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -90,32 +92,37 @@ class Platform:
 
     def _start(self) -> dict[str, Any]:
         with _step("PostgreSQL and Valkey"):
-            self._start_servers()
-        with _step("Tables"):
-            self._manage("migrate", "--database", "owner", "--noinput", "--skip-checks")
-        with _step("Demo tenant"):
-            found: dict[str, Any] = json.loads(self._manage("create_demo", "--json"))
-        with _step("Web, worker and beat"):
+            database = self._start_servers()
+        note = self._env.data_dir / "prepared"
+        recipe = _recipe(database)
+        # With the tables as they were left, the children need not wait for the look at them.
+        if is_prepared := note.exists() and note.read_text() == recipe:
             self._start_family()
+        with _step("Tables and demo tenant"):
+            found: dict[str, Any] = json.loads(self._manage("prepare"))
+            note.write_text(recipe)
+        with _step("Web and worker"):
+            if not is_prepared:
+                self._start_family()
             self._wait_until_ready()
+        beat = ("-m", "celery", "-A", "loomsite", "beat", "--schedule", str(self._env.data_dir / "celerybeat-schedule"))
+        self._family.add(self._child("beat", *beat))
         return found
 
-    def _start_servers(self) -> None:
+    def _start_servers(self) -> str:
+        """The URL of the database, ours or the one that the environment names."""
         # What the environment names is not embedded. (`load_env` has put `.env` into it.)
         urls = {"database_url": os.environ.get("DATABASE_URL", ""), "redis_url": os.environ.get("REDIS_URL", "")}
         services = embedded.start(self._env.data_dir, **urls)
         self._owns_servers = self._owns_servers or bool(services.started)
         if self._owns_servers:
             self._guardian.tell("servers")
+        return urls["database_url"] or services.database_url
 
     def _start_family(self) -> None:
-        celery = ("-m", "celery", "-A", "loomsite")
-        for name, words in (
-            ("web", ("-m", "uvicorn", "loomsite.asgi:application", *WEB, "--port", str(self._port))),
-            ("worker", (*celery, "worker", *WORKER)),
-            ("beat", (*celery, "beat", "--schedule", str(self._env.data_dir / "celerybeat-schedule"))),
-        ):
-            self._family.add(self._child(name, *words))
+        web = ("-m", "uvicorn", "loomsite.asgi:application", *WEB, "--port", str(self._port))
+        self._family.add(self._child("web", *web))
+        self._family.add(self._child("worker", "-m", "celery", "-A", "loomsite", "worker", *WORKER))
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
@@ -236,6 +243,14 @@ def _choose_port(asked: int | None, default: int) -> int:
     port = free_port()
     say(f"Port {default} is taken; using {port}.")
     return port
+
+
+def _recipe(database: str) -> str:
+    """What the tables are made from; the same recipe means that they are up to date."""
+    digest = hashlib.sha256(f"{database} {version('django')}".encode())
+    for migration in sorted(ROOT.glob("*/migrations/*.py")):
+        digest.update(migration.name.encode() + migration.read_bytes())
+    return digest.hexdigest()
 
 
 def _fresh_logs(folder: Path) -> Path:
