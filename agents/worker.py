@@ -11,6 +11,8 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from uuid import UUID
 
 import anyio
@@ -39,7 +41,7 @@ log = logging.getLogger(__name__)
 class Worker:
     """What this process holds. `wake` and `stop` may be called from any thread."""
 
-    def __init__(self, *, concurrency: int, lease_seconds: float) -> None:
+    def __init__(self, concurrency: int, lease_seconds: float) -> None:
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
         self._concurrency, self._lease_seconds = concurrency, lease_seconds
         self._in_flight = 0
@@ -137,9 +139,11 @@ class Process:
     def __init__(self) -> None:
         assembly.load_modules()
         lease_seconds = settings.LOOM.lease_seconds
-        self._portal_cm = anyio.from_thread.start_blocking_portal("asyncio", {"use_uvloop": True})
-        self._portal = self._portal_cm.__enter__()
-        self.worker = Worker(concurrency=settings.LOOM.worker_concurrency, lease_seconds=lease_seconds)
+        self._loop = ExitStack()
+        self._portal = self._loop.enter_context(
+            anyio.from_thread.start_blocking_portal("asyncio", {"use_uvloop": True}, name="runs")
+        )
+        self.worker = self._portal.call(partial(Worker, settings.LOOM.worker_concurrency, lease_seconds))
         self._running = self._portal.start_task_soon(self.worker.run)
         self._stopping = threading.Event()
         self._heart = threading.Thread(
@@ -148,18 +152,18 @@ class Process:
         self._heart.start()
 
     def wake(self) -> None:
-        self._portal.start_task_soon(_call, self.worker.wake)
+        self._portal.start_task_soon(self._call, self.worker.wake)
+
+    @staticmethod
+    async def _call(function: Callable[[], None]) -> None:
+        function()
 
     def stop(self) -> None:
         """Drain: the leases are given back, so another process goes on at once."""
-        self._portal.start_task_soon(_call, self.worker.drain)
+        self._portal.start_task_soon(self._call, self.worker.drain)
         self._running.result(timeout=settings.LOOM.lease_seconds)
         self._stopping.set()
-        self._portal_cm.__exit__(None, None, None)
-
-
-async def _call(function: Callable[[], None]) -> None:
-    function()
+        self._loop.close()
 
 
 def _renew(owner: str, lease_seconds: float, stopping: threading.Event) -> None:
