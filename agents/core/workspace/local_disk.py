@@ -26,7 +26,9 @@ from typing import ParamSpec, TypeVar
 
 import anyio.to_thread
 
-from agents.core.tools.beneath import Beneath
+from agents.core.tools import builtin
+from agents.core.tools.beneath import Beneath, PathEscapeError
+from agents.core.tools.tool import Tool
 from agents.core.workspace import frontmatter
 from agents.core.workspace.notes import Key, Vector, key_of, number_of, slug_for
 from agents.core.workspace.shelf import ShelfWorkspace
@@ -99,6 +101,20 @@ class LocalDiskWorkspace(ShelfWorkspace):
     @property
     def root(self) -> Path:
         return self._files.root
+
+    def filesystem_tools(self, *, include_bash: bool = False, user_id: str | None = None) -> list[Tool]:
+        """Tools for the files of one user, rooted at the user's folder, with a copy of the seeds in it.
+
+        Notes are files there too: whoever gets these tools can change any note of that user. A shell is confined by
+        nothing but the sandbox it runs in.
+        """
+        folder = self.root / folder_name(user_id)
+        folder.mkdir(exist_ok=True)
+        seeds = self.root / _SEEDS
+        if seeds.is_dir() and not (folder / _SEEDS).exists():
+            shutil.copytree(seeds, folder / _SEEDS)
+        tools = builtin.filesystem_tools(folder)
+        return [*tools, builtin.bash_tool(folder)] if include_bash else tools
 
     async def aclose(self) -> None:
         if self._cleanup_on_close:
@@ -211,6 +227,9 @@ class _Folders:
             with self._files.open(path, follow=False) as file:
                 text = file.read().decode("utf-8", "replace")
         except FileNotFoundError:  # deleted since it was listed
+            return None
+        except PathEscapeError:
+            log.warning("a file among the notes leads out of the workspace and is left out")
             return None
         certain = {"user_id": user_id} | ({} if author is None else {"author": author})
         note = frontmatter.from_text(text, **certain)
