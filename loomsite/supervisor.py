@@ -304,6 +304,9 @@ def _step(name: str) -> Iterator[None]:
     try:
         yield
         outcome = "ok"
+    except Stopped:
+        outcome = "stopped"
+        raise
     finally:
         say(f"{outcome}, {time.monotonic() - began:.1f} s")
 
