@@ -180,6 +180,7 @@ async def test_a_link_leads_to_no_note_outside(tmp_path: Path) -> None:
     for slug in ("002-link", "001-secret"):
         with pytest.raises(FileNotFoundError):
             await workspace.update_note(author="scout", slug=slug, body="OVERWRITTEN", user_id="ann")
+    (of_ann / "001-secret.md").unlink()
     assert await workspace.read_note(secret.slug, user_id="ben") == secret
 
 
