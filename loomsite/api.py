@@ -77,7 +77,7 @@ def _allowed(request: HttpRequest, write: str) -> Principal | None:
     scope = ApiKey.Scope.READ if request.method in SAFE else write
     if principal is not None and scope not in principal.scopes:
         has = ", ".join(sorted(principal.scopes)) or "none"
-        raise Denied(f"this takes the scope {scope!r}; the credential has {has}", scope=scope)
+        raise Denied(f"this takes the scope '{scope}'; the credential has {has}", scope=str(scope))
     return principal
 
 

@@ -44,10 +44,10 @@ class StrictParser(Parser):
         return super().parse_querydict(data, list_fields, request)
 
 
-def parse_json(text: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     try:
         value = json.loads(
-            text,
+            body.decode(),
             object_pairs_hook=_object,
             parse_constant=_refuse_constant,
             parse_int=_integer,
