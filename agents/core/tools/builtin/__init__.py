@@ -12,6 +12,7 @@ from agents.core.tools.beneath import Beneath, PathEscapeError
 from agents.core.tools.builtin.files import edit_tool, ls_tool, read_tool, write_tool
 from agents.core.tools.builtin.search import find_tool, grep_tool
 from agents.core.tools.builtin.shell import bash_tool
+from agents.core.tools.builtin.web import web_fetch_tool, web_tool
 from agents.core.tools.builtin.workdir import default_workdir, folder
 from agents.core.tools.tool import Tool
 
@@ -25,6 +26,8 @@ __all__ = [
     "grep_tool",
     "ls_tool",
     "read_tool",
+    "web_fetch_tool",
+    "web_tool",
     "write_tool",
 ]
 

@@ -127,7 +127,8 @@ def _lines(text: TextIO) -> Iterator[str]:
             more += len(rest.rstrip("\n"))
             if rest.endswith("\n"):
                 break
-        yield line.rstrip("\n") + (f"… ({more} more characters)" if more else "")
+        # PostgreSQL stores no NUL, so none may get into a result.
+        yield line.rstrip("\n").replace("\0", "\ufffd") + (f"… ({more} more characters)" if more else "")
 
 
 def _page(lines: Iterator[str], offset: int, most: int) -> str:

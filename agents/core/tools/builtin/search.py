@@ -99,7 +99,7 @@ def _hits(beneath: Beneath, wanted: Any, files: Iterator[PurePosixPath]) -> Iter
             if left <= 0:
                 raise TimeoutError
             if hit:
-                yield f"{shown(path)}:{number}: {line[:LINE_CHARS]}"
+                yield f"{shown(path)}:{number}: {line[:LINE_CHARS]}".replace("\0", "\ufffd")
 
 
 def _text(beneath: Beneath, path: PurePosixPath) -> str:

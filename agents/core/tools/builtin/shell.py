@@ -141,7 +141,7 @@ class _Kept:
             self.more += max(0, len(chunk) - room)
 
     def section(self, name: str) -> str:
-        text = self.data.decode("utf-8", "replace")
+        text = self.data.decode("utf-8", "replace").replace("\0", "\ufffd")  # PostgreSQL stores no NUL
         more = self.more + len(text[OUTPUT_CHARS:].encode())
         text = text[:OUTPUT_CHARS] + (f"\n... ({more} more bytes)" if more else "")
         return f"\n--- {name} ---\n{text}" if text else ""
