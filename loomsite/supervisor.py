@@ -27,6 +27,8 @@ from loomsite.ports import free_port, is_free
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 END_SECONDS = 8.0
 READY_SECONDS = 90.0
+# The code of the demo tenant's workflow, offered beside the deployment's own.
+DEMO_MODULE = "examples.intake"
 # A child that dies this often before the platform is ready will not get better.
 PATIENCE_DEATHS = 3
 WEB = ("--host", "127.0.0.1", "--no-access-log", "--timeout-graceful-shutdown", "3")
@@ -185,7 +187,8 @@ class Platform:
         self._guardian.dismiss()
 
     def _child(self, name: str, *words: str, **env: str) -> Child:
-        env |= {"LOOM_DATA_DIR": str(self._env.data_dir), "LOOM_PORT": str(self._port)}
+        modules = ",".join(dict.fromkeys((*self._env.modules, DEMO_MODULE)))
+        env |= {"LOOM_DATA_DIR": str(self._env.data_dir), "LOOM_PORT": str(self._port), "LOOM_MODULES": modules}
         return Child(name, words, log=self._logs / f"{name}.log", env=env, guardian=self._guardian)
 
     def _ask_to_stop(self, *_: object) -> None:
