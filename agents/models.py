@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from governance.models import TenantQuerySet, TenantRow
 from governance.tenancy import TenantForeignKey
@@ -195,6 +197,19 @@ class Run(TenantRow):
 
     def __str__(self) -> str:
         return str(self.id)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it ran or has been running, from its first claim."""
+        if self.started_at is None:
+            return None
+        return round(((self.finished_at or timezone.now()) - self.started_at).total_seconds(), 1)
+
+    @property
+    def excerpt(self) -> str:
+        """The beginning of its input, for lists."""
+        said = self.input if isinstance(self.input, str) else json.dumps(self.input, ensure_ascii=False)
+        return said[:200]
 
     @property
     def is_over(self) -> bool:

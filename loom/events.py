@@ -140,4 +140,5 @@ def record_of(event: Event) -> Record | None:
     if kind is None:
         return None
     data = event.model_dump(mode="json", include={"payload"})["payload"]
+    data.pop("output", None)  # the step that made it has recorded it
     return Record(kind=kind, step_key=event.worker, data=data)

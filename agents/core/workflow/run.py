@@ -21,7 +21,7 @@ from agents.core.architectures.base import AgentSession
 from agents.core.concurrency import together
 from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.tool import Tool
-from agents.core.workflow.nodes import FanOut, Node, StepLike, Target
+from agents.core.workflow.nodes import FanOut, Node, StepLike, Target, name_of
 from governance.core.retry import compute_backoff
 from loom.context import set_run_context
 from loom.errors import LoomError, PermissionDenied, ToolError
@@ -185,6 +185,7 @@ class WorkflowRun:
         if self._ambient.runtime is None:
             return await _invoke(function, value)
         invoke = partial(_invoke, function)
+        invoke.__name__ = name_of(function)  # type: ignore[attr-defined]  # what the journal calls it
         return await self._ambient.runtime.step(self._ambient.path + name, invoke, value)
 
     async def _call_tool(self, tool: Tool, value: Any, name: str) -> Any:

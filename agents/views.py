@@ -1,0 +1,197 @@
+"""The console's pages: what the tenant's runs are doing, and a form to start one.
+
+Pages are whole without a script. A script that hears of a change asks for the same piece of the page again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from agents import services
+from agents.models import Agent, Run, RunEvent
+from agents.schemas import MAX_INPUT_BYTES
+from governance.auth import SESSION_TENANT, Principal
+from governance.models import ApiKey
+from loom.errors import LoomError, NotFound
+
+RUNS_A_PAGE = 50
+EVENTS_A_PAGE = 200
+
+View = Callable[..., HttpResponse]
+
+
+class RunForm(forms.Form):
+    """What a person may say about a new run."""
+
+    agent = forms.ChoiceField()
+    input = forms.CharField(
+        widget=forms.Textarea(attrs={"rows": 8, "autofocus": True}),
+        max_length=MAX_INPUT_BYTES,
+        help_text="Text, or a JSON object for agents that take one.",
+    )
+    user_id = forms.CharField(required=False, max_length=200, label="User", help_text="Whom the run is for.")
+    session_id = forms.CharField(
+        required=False, max_length=200, label="Session", help_text="The conversation to go on with."
+    )
+
+    def __init__(self, agents: list[Agent], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["agent"].choices = [(a.slug, a.name) for a in agents]  # type: ignore[attr-defined]
+
+    def clean_input(self) -> Any:
+        """A JSON object where the text is one, else the text."""
+        text: str = self.cleaned_data["input"]
+        if not text.lstrip().startswith("{"):
+            return text
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise forms.ValidationError(f"This begins like a JSON object but is none: {error}") from error
+
+
+def member_page(view: View) -> View:
+    """A page for people who are logged in and belong to a tenant; its view gets their principal."""
+
+    @wraps(view)
+    @login_required
+    def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        principal: Principal | None = request.principal  # type: ignore[attr-defined]
+        if principal is None:
+            return render(request, "console/no_tenant.html", status=403)
+        return view(request, principal, *args, **kwargs)
+
+    return page
+
+
+@require_GET
+@member_page
+def runs(request: HttpRequest, principal: Principal) -> HttpResponse:
+    """The tenant's runs, newest first. With `?part=rows`, only the rows."""
+    status, agent = request.GET.get("status", ""), request.GET.get("agent", "")
+    found = Run.objects.of(principal.tenant).whole().newest_first()
+    if status in Run.Status.values:
+        found = found.filter(status=status)
+    if agent:
+        found = found.filter(version__agent__slug=agent)
+    page = Paginator(found, RUNS_A_PAGE).get_page(request.GET.get("page"))
+    if request.GET.get("part") == "rows":
+        return render(request, "console/_runs.html", {"page": page})
+    context = {
+        "page": page,
+        "statuses": Run.Status.choices,
+        "status": status,
+        "agents": Agent.objects.of(principal.tenant).filter(archived_at=None).order_by("slug"),
+        "agent": agent,
+        "may_run": ApiKey.Scope.RUN in principal.scopes,
+    }
+    return render(request, "console/runs.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@member_page
+def new_run(request: HttpRequest, principal: Principal) -> HttpResponse:
+    """The form that starts a run."""
+    if ApiKey.Scope.RUN not in principal.scopes:
+        return render(request, "console/refused.html", {"what": "start runs", "role": principal.role}, status=403)
+    agents = list(Agent.objects.of(principal.tenant).filter(archived_at=None).order_by("slug"))
+    form = RunForm(agents, request.POST or None, initial={"agent": request.GET.get("agent")})
+    if request.method == "POST" and form.is_valid():
+        said = form.cleaned_data
+        try:
+            started = services.start_run(
+                tenant=principal.tenant,
+                agent=said["agent"],
+                input=said["input"],
+                user_id=said["user_id"] or None,
+                session_id=said["session_id"] or None,
+                by=principal.name,
+            )
+        except LoomError as error:
+            form.add_error(None, str(error))
+        else:
+            return redirect("console:run", run_id=started.pk)
+    return render(
+        request, "console/new_run.html", {"form": form, "agents": agents}, status=200 if not form.errors else 422
+    )
+
+
+@require_GET
+@member_page
+def run(request: HttpRequest, principal: Principal, run_id: UUID) -> HttpResponse:
+    """One run: its summary and the newest of its events."""
+    found = _run(principal, run_id)
+    first = max(0, found.last_seq - EVENTS_A_PAGE) if "all" not in request.GET else 0
+    context = {"run": found, "events": _events(found, after=first), "hidden": first}
+    return render(request, "console/run.html", context)
+
+
+@require_GET
+@member_page
+def events(request: HttpRequest, principal: Principal, run_id: UUID) -> HttpResponse:
+    """The pieces of the run's page that have changed: its summary, and the events after a number."""
+    found = _run(principal, run_id)
+    after = request.GET.get("after", "0")
+    shown = _events(found, after=int(after) if after.isdecimal() else 0)
+    return render(request, "console/_news.html", {"run": found, "events": shown})
+
+
+@require_POST
+@member_page
+def choose_tenant(request: HttpRequest, principal: Principal) -> HttpResponse:
+    """Look at another of one's tenants.
+
+    A tenant that is not one's own changes nothing: the middleware picks another.
+    """
+    request.session[SESSION_TENANT] = request.POST.get("tenant", "")
+    return redirect("console:runs")
+
+
+def _run(principal: Principal, run_id: UUID) -> Run:
+    try:
+        found: Run = Run.objects.of(principal.tenant).whole().one(run_id)
+    except NotFound as error:
+        raise Http404(str(error)) from error
+    return found
+
+
+def _events(found: Run, *, after: int) -> list[dict[str, Any]]:
+    return [_shown(event) for event in services.read_events(found.pk, after=after)]
+
+
+def _shown(event: RunEvent) -> dict[str, Any]:
+    """An event as the page tells it: what is for reading, and the rest as JSON."""
+    data, value = event.data, event.data.get("value")
+    family, _, _ = event.kind.partition(".")
+    shown: dict[str, Any] = {"event": event, "family": family, "detail": json.dumps(data, indent=2, ensure_ascii=False)}
+    if event.kind == "run.started":
+        said = data["input"]
+        shown["text"] = said if isinstance(said, str) else said.get("mail") or json.dumps(said, ensure_ascii=False)
+    elif event.kind == "model.completed":
+        shown |= {"text": value["text"], "calls": value["tool_calls"], "usage": value["usage"]}
+    elif event.kind == "tool.started":
+        shown |= {"title": data.get("tool"), "code": json.dumps(data.get("args"), indent=2, ensure_ascii=False)}
+    elif event.kind == "tool.completed":
+        failed = not value["ok"]
+        shown |= {"text": _readable(value["reason"] or value["error"] if failed else value["output"]), "failed": failed}
+    elif event.kind == "run.succeeded":
+        shown["text"] = data["output"]
+    elif event.kind == "run.failed":
+        shown |= {"text": data["error"]["message"], "failed": True, "title": data["error"]["type"]}
+    elif event.kind.startswith("architecture.workflow"):
+        shown["title"] = data.get("node")
+    return shown
+
+
+def _readable(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)

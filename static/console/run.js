@@ -1,0 +1,58 @@
+"use strict";
+// The page holds the events up to a number. What comes after it is asked for as the same piece of HTML the page is made of.
+(() => {
+  const list = document.getElementById("events"), news = document.getElementById("news");
+  const template = document.getElementById("saying");
+  const saying = new Map();
+  let asking = false, again = false;
+  const seq = () => Number(list.querySelector(".event[data-seq]:last-of-type")?.dataset.seq
+    ?? [...list.querySelectorAll("[data-seq]")].pop()?.dataset.seq ?? 0);
+  const over = () => document.getElementById("summary").dataset.over === "true";
+
+  async function refresh() {
+    if (asking) { again = true; return; }
+    asking = true;
+    try {
+      const response = await fetch(list.dataset.url + "?after=" + seq());
+      if (!response.ok) return;
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      news.replaceChildren(...page.querySelector("[data-summary]").childNodes);
+      const bottom = window.innerHeight + window.scrollY >= document.body.offsetHeight - 80;
+      for (const event of [...page.querySelectorAll("[data-events] > li")]) {
+        if (document.getElementById(event.id)) continue;
+        hush(event);
+        list.append(event);
+      }
+      for (const element of saying.values()) list.append(element);
+      if (bottom && !over()) window.scrollTo({ top: document.body.scrollHeight });
+    } finally {
+      asking = false;
+      if (again) { again = false; refresh(); }
+    }
+  }
+
+  // The finished message takes the place of what was shown while it came.
+  function hush(event) {
+    const step = event.dataset.kind === "model.completed" ? event.dataset.step : null;
+    if (step !== null && saying.has(step)) { saying.get(step).remove(); saying.delete(step); }
+    if (event.dataset.kind.startsWith("run.") && over()) { saying.forEach((e) => e.remove()); saying.clear(); }
+  }
+
+  function say({ step_key, text, offset }) {
+    if (!saying.has(step_key)) {
+      const element = template.content.firstElementChild.cloneNode(true);
+      element.querySelector(".step").textContent = step_key;
+      saying.set(step_key, element);
+      list.append(element);
+    }
+    const shown = saying.get(step_key).querySelector(".text");
+    shown.textContent = shown.textContent.slice(0, offset) + text;
+  }
+
+  if (over()) return;
+  listen(() => list.dataset.socket + "?after=" + seq(), {
+    heard: (event) => (event.kind === "model.delta" ? say(event.data) : refresh()),
+    poll: refresh,
+    state: badge,
+  });
+})();
