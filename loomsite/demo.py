@@ -15,6 +15,7 @@ import httpx2
 
 from loomsite.env import ROOT
 
+MODULES = "examples.intake"  # what LOOM_MODULES is when nobody says
 INBOX = ROOT / "examples" / "inbox"
 ENDS = ("run.succeeded", "run.failed", "run.cancelled")
 DEADLINE_SECONDS = 300.0
@@ -38,6 +39,8 @@ def _follow(client: httpx2.Client, run_id: str) -> None:
         try:
             with client.sse(f"/api/v1/runs/{run_id}/events", headers={"Last-Event-ID": str(seen)}) as stream:
                 for frame in stream:
+                    if not frame.data:  # `retry:` and comments
+                        continue
                     event = json.loads(frame.data)
                     seen = max(seen, event.get("seq") or 0)
                     if event["kind"] != "model.delta":
