@@ -20,6 +20,7 @@ INBOX = ROOT / "examples" / "inbox"
 ENDS = ("run.succeeded", "run.failed", "run.cancelled")
 DEADLINE_SECONDS = 300.0
 WIDTH = 100
+TOLD = ("agent", "node", "tool", "model", "args", "text", "reason", "error", "output")
 
 
 def run_demo(client: httpx2.Client, mail: str) -> bool:
@@ -67,7 +68,14 @@ def _approve(client: httpx2.Client, run_id: str, decided: set[str]) -> None:
 
 
 def _line(event: dict[str, Any], seconds: float) -> str:
-    return f"{event['seq']:>4} {seconds:6.1f} s  {event['kind']:<20} {_one_line(event['data'], WIDTH)}"
+    return f"{event['seq']:>4} {seconds:6.1f} s  {event['kind']:<36} {_gist(event['data'])}".rstrip()
+
+
+def _gist(data: dict[str, Any]) -> str:
+    """What a person wants to know of an event. The whole event is on the run's page."""
+    value = data.get("value")
+    flat = data | (value if isinstance(value, dict) else {"output": value})
+    return _one_line("  ".join(_one_line(flat[name], WIDTH) for name in TOLD if flat.get(name)), WIDTH)
 
 
 def _one_line(value: Any, width: int) -> str:
