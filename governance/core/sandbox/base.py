@@ -1,0 +1,49 @@
+"""What a sandbox stands around, and the one that lets everything through."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, runtime_checkable
+
+from loom.messages import ToolDef, ToolResult
+
+
+class ToolHost(Protocol):
+    """Something that offers tools, as far as a sandbox needs to know it."""
+
+    async def list_tools(self, *, query: str | None = None) -> list[ToolDef]: ...
+
+    async def call(self, tool: str, args: Mapping[str, Any], *, call_id: str = "") -> ToolResult: ...
+
+    def watch(self) -> AsyncIterator[Any]: ...
+
+
+@runtime_checkable
+class Sandbox(Protocol):
+    """Something that runs single tools, for hosts that bring their own isolation."""
+
+    async def execute(self, tool: ToolDef, args: Mapping[str, Any]) -> ToolResult: ...
+
+    def with_filesystem(self, root: str) -> AbstractAsyncContextManager[None]: ...
+
+
+class NoSandbox:
+    """No walls: every call goes through as it is."""
+
+    def __init__(self, inner: ToolHost) -> None:
+        self._inner = inner
+
+    @property
+    def inner(self) -> ToolHost:
+        return self._inner
+
+    async def list_tools(self, *, query: str | None = None) -> list[ToolDef]:
+        return await self._inner.list_tools(query=query)
+
+    async def call(self, tool: str, args: Mapping[str, Any], *, call_id: str = "") -> ToolResult:
+        return await self._inner.call(tool, args, call_id=call_id)
+
+    async def watch(self) -> AsyncIterator[Any]:
+        async for event in self._inner.watch():
+            yield event
