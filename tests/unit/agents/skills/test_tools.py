@@ -152,7 +152,7 @@ def test_allowed_tools_restrict_while_the_skill_is_loaded_and_never_grant() -> N
     assert requested_tools(registry, []) is None
     assert requested_tools(registry, ["free"]) is None
     wanted = requested_tools(registry, ["tidy", "free", "gone"])
-    allowed = ["bash", "read", "files.search", "load_skill", "read_skill_file", "tidy__run", "free__run"]
+    allowed = ["bash", "Read", "read", "files.search", "load_skill", "read_skill_file", "tidy__run", "free__run"]
     assert [name for name in [*allowed, "write", "web_search"] if is_requested(wanted, name)] == allowed
     assert is_requested(None, "anything")
 
