@@ -56,7 +56,7 @@ class Bubblewrap:
         """
         return [
             *self._limited(),
-            *self._unprivileged(),
+            *_unprivileged(self._programs, self._uid),
             self._programs["bwrap"],
             *_WALLS,
             *(["--share-net"] if self._network else []),
@@ -81,12 +81,6 @@ class Bubblewrap:
         }
         limits = [f"{option}={value}" for option, value in wanted.items() if value is not None]
         return [self._programs["prlimit"], *limits, "--"]
-
-    def _unprivileged(self) -> list[str]:
-        if os.geteuid() != 0:
-            return []
-        ids = [f"--reuid={self._uid}", f"--regid={self._uid}", "--clear-groups", "--no-new-privs"]
-        return [self._programs["setpriv"], *ids, "--"]
 
     def _binds(self, readable: Iterable[str | Path]) -> list[str]:
         binds = ["--ro-bind", "/usr", "/usr"]
@@ -153,16 +147,15 @@ def _programs() -> dict[str, str]:
 
 def _probe(programs: Mapping[str, str], uid: int) -> None:
     """Raise SandboxError when this kernel does not let us build the box."""
-    if (problem := _problem(tuple(sorted(programs.items())), uid, os.geteuid())) is not None:
+    if (problem := _problem(tuple(sorted(programs.items())), uid)) is not None:
         raise SandboxError(f"bubblewrap cannot build a box on this host: {problem}")
 
 
 @cache
-def _problem(programs: tuple[tuple[str, str], ...], uid: int, euid: int) -> str | None:
+def _problem(programs: tuple[tuple[str, str], ...], uid: int) -> str | None:
     paths = dict(programs)
-    prefix = [paths["setpriv"], f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--no-new-privs"]
     argv = [
-        *(prefix if euid == 0 else []),
+        *_unprivileged(paths, uid),
         paths["bwrap"],
         *_WALLS,
         *("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "/usr/bin/true"),
@@ -172,6 +165,13 @@ def _problem(programs: tuple[tuple[str, str], ...], uid: int, euid: int) -> str 
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return None if done.returncode == 0 else done.stderr.decode(errors="replace").strip() or f"exit {done.returncode}"
+
+
+def _unprivileged(programs: Mapping[str, str], uid: int) -> list[str]:
+    """As root: become the user of the box first."""
+    if "setpriv" not in programs:
+        return []
+    return [programs["setpriv"], f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--no-new-privs", "--"]
 
 
 def _outermost(paths: Iterable[str | Path]) -> list[Path]:
