@@ -80,13 +80,10 @@ ANSWER = Says("Grüße 👋 und mehr", calls=(("c1", "a", {"x": [1, "ü"]}), ("c
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(1, len(events(ANSWER)) - 1), max_size=12, unique=True))
-def test_any_cutting_of_the_stream_gives_the_same_message(fake: FakeOpenAI, cuts: list[int]) -> None:
+async def test_any_cutting_of_the_stream_gives_the_same_message(fake: FakeOpenAI, cuts: list[int]) -> None:
     fake.play(replace(ANSWER, cuts=tuple(cuts), piece_delay_seconds=0.001))
 
-    async def ask() -> Completion:
-        return await streamed(OpenAIModel("gpt-4o", api_key="test", base_url=fake.url))
-
-    text, calls, usage, finish = anyio.run(ask)
+    text, calls, usage, finish = await streamed(OpenAIModel("gpt-4o", api_key="test", base_url=fake.url))
 
     assert (text, finish, usage.output_tokens) == ("Grüße 👋 und mehr", "tool_use", 5)
     assert [(call.id, call.tool, call.args) for call in calls] == [("c1", "a", {"x": [1, "ü"]}), ("c2", "b", {})]
