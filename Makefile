@@ -3,6 +3,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help run demo test check bench setup
 
+# Without bytecode every start compiles a thousand modules anew, which costs more than everything else it does.
+unexport PYTHONDONTWRITEBYTECODE
+
 PROJECT_PYTHON := .venv/bin/python
 
 help: ## list the targets
