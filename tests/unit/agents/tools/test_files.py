@@ -60,10 +60,10 @@ async def test_read_keeps_its_own_limits(work: Path) -> None:
 
 async def test_read_tells_an_empty_file_and_bytes_that_are_no_text(work: Path) -> None:
     (work / "empty").touch()
-    (work / "bytes").write_bytes(b"a\xff\n")
+    (work / "bytes").write_bytes(b"a\xff\0\n")
 
     assert await read(work, "empty") == "(empty file)"
-    assert await read(work, "bytes") == "     1\ta\ufffd"
+    assert await read(work, "bytes") == "     1\ta\ufffd\ufffd"
 
 
 @pytest.mark.parametrize(

@@ -76,11 +76,29 @@ async def test_each_stream_is_cut(tmp_path: Path) -> None:
     assert "more bytes)" in wide
 
 
-async def test_a_flood_of_output_fills_no_memory(tmp_path: Path) -> None:
+async def test_a_flood_of_output_is_cut_off_at_the_deadline(tmp_path: Path) -> None:
     answer = await run(tmp_path, "yes", timeout_sec=0.5)
 
     assert answer.startswith("ERROR: the command did not finish within 0.5 s")
     assert len(answer) < 11_000
+
+
+async def test_a_flood_of_output_fills_no_memory() -> None:
+    kept = shell._Kept()
+    send, receive = anyio.create_memory_object_stream[bytes](100)
+    async with send, receive:
+        for _ in range(100):
+            await send.send(b"x" * 65_536)
+        await send.aclose()
+
+        await kept.drain(receive)  # type: ignore[arg-type]
+
+    assert len(kept.data) <= 40_000
+    assert "(6543600 more bytes)" in kept.section("stdout")
+
+
+async def test_no_result_has_a_nul(tmp_path: Path) -> None:
+    assert "a\ufffdb" in await run(tmp_path, "printf 'a\\0b'")
 
 
 async def test_a_command_that_cannot_be_started_is_an_error(tmp_path: Path) -> None:
