@@ -42,7 +42,7 @@ class Agent(TenantRow):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     archived_at = models.DateTimeField(null=True, blank=True)
 
-    objects = AgentQuerySet.as_manager()
+    objects: ClassVar = AgentQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["tenant", "slug"], name="agent_slug_once")]
@@ -70,7 +70,7 @@ class AgentVersion(TenantRow):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     created_by = models.CharField(max_length=200)
 
-    objects = AgentVersionQuerySet.as_manager()
+    objects: ClassVar = AgentVersionQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["tenant", "agent", "number"], name="agent_version_once")]
@@ -176,7 +176,7 @@ class Run(TenantRow):
     trace_id = models.CharField(max_length=32)
 
     policies: ClassVar[dict[str, str]] = {"scheduler": f"USING ({SCHEDULER}) WITH CHECK ({SCHEDULER})"}
-    objects = RunQuerySet.as_manager()
+    objects: ClassVar = RunQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -86,11 +86,11 @@ class RunOut(Schema):
 
     @staticmethod
     def resolve_agent(run: Run) -> str:
-        return run.version.agent.slug
+        return str(run.version.agent.slug)
 
     @staticmethod
     def resolve_agent_version(run: Run) -> int:
-        return run.version.number
+        return int(run.version.number)
 
     @staticmethod
     def resolve_usage(run: Run) -> Run:

@@ -60,12 +60,12 @@ def create_agent(
 def add_version(*, tenant: Tenant, agent: Agent, spec: dict[str, Any], by: str) -> AgentVersion:
     """Add an immutable version. The same spec as the newest version gives that version back."""
     agent = Agent.objects.of(tenant).select_for_update().one(agent.pk)
-    newest = agent.versions.order_by("-number").first()
+    newest: AgentVersion | None = agent.versions.order_by("-number").first()
     digest = deterministic_hash(spec)
     if newest is not None and newest.hash == digest:
         return newest
     number = newest.number + 1 if newest else 1
-    version = AgentVersion.objects.create(
+    version: AgentVersion = AgentVersion.objects.create(
         tenant=tenant, agent=agent, number=number, spec=spec, hash=digest, created_by=by
     )
     audit.record(tenant_id=tenant.pk, actor=by, action="agent.version_added", subject=f"agent:{agent.slug}@{number}")
@@ -115,7 +115,7 @@ def find_version(*, tenant: Tenant, reference: str) -> AgentVersion:
     which = which or AgentLabel.PRODUCTION
     versions = AgentVersion.objects.of(tenant).filter(agent__slug=slug, agent__archived_at=None).select_related("agent")
     by_name = {"number": int(which)} if which.isdecimal() else {"labels__name": which}
-    version = versions.filter(**by_name).first()
+    version: AgentVersion | None = versions.filter(**by_name).first()
     if version is None:
         raise NotFound(f"no agent {reference!r}", agent=reference)
     return version

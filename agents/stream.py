@@ -39,6 +39,14 @@ PAGE = 500
 POLL_SECONDS = 3.0
 GUARD_SECONDS = 2.0
 
+_STATUS = {
+    Kind.RUN_RESUMED: Run.Status.RUNNING,
+    Kind.RUN_WAITING: Run.Status.WAITING,
+    Kind.RUN_SUCCEEDED: Run.Status.SUCCEEDED,
+    Kind.RUN_FAILED: Run.Status.FAILED,
+    Kind.RUN_CANCELLED: Run.Status.CANCELLED,
+}
+
 log = logging.getLogger(__name__)
 
 
@@ -50,13 +58,13 @@ def tenant_group(tenant_id: UUID) -> str:
     return f"t.{tenant_id}"
 
 
-async def nudge(tenant_id: UUID, run_id: UUID, seq: int, status: str | None) -> None:
-    """Tell the run's watchers that its journal reaches `seq`, and the tenant's watchers when its status changed."""
+async def nudge(tenant_id: UUID, run_id: UUID, seq: int, kind: str) -> None:
+    """Tell the run's watchers that its journal reaches `seq`; and the tenant's when its status changed."""
     layer = get_channel_layer()
     try:
         await layer.group_send(run_group(tenant_id, run_id), {"type": "run.event", "seq": seq})
-        if status:
-            message = {"type": "run.changed", "run_id": str(run_id), "status": status}
+        if kind in _STATUS:
+            message = {"type": "run.changed", "run_id": str(run_id), "status": _STATUS[kind]}
             await layer.group_send(tenant_group(tenant_id), message)
     except (redis.RedisError, OSError) as error:
         log.warning("watchers are not told, they will see it on their next look: %s", error)

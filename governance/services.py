@@ -77,8 +77,8 @@ def revoke_key(*, tenant: Tenant, key_id: UUID, by: str) -> ApiKey:
     return key
 
 
-_KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"|([!-~]+)')  # a structured-field string (RFC 8941), or bare
-_PATIENCE = "5s"
+_KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"|([!#-~]+)')  # a structured-field string (RFC 8941), or bare
+PATIENCE = "2s"
 
 
 @transaction.atomic
@@ -97,7 +97,7 @@ def claim_request(*, tenant: Tenant, principal: str, route: str, key: str, finge
     record = IdempotentRequest(**named, fingerprint=fingerprint)
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [_PATIENCE])
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [PATIENCE])
             IdempotentRequest.objects.bulk_create([record], ignore_conflicts=True)
             cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
     except OperationalError as error:

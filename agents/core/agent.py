@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from audit.core.telemetry import NoTelemetry, Telemetry, resolve_telemetry
-
 from agents.core import execution
 from agents.core.ambient import Ambient, stream_events
 from agents.core.architectures.base import Architecture, Emit
@@ -25,6 +23,7 @@ from agents.core.tools.base import ToolHost
 from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.tool import Tool
 from audit.core.log import AuditLog, resolve_audit_log
+from audit.core.telemetry import NoTelemetry, Telemetry, resolve_telemetry
 from governance.core.budget import Budget, NoBudget
 from governance.core.gate import StandardGate
 from governance.core.hooks import HookRegistry, PostToolHook, PreToolHook
@@ -309,7 +308,10 @@ def context_for(
 def _with_retries(model: Model, policy: RetryPolicy | None) -> Model:
     if policy is None:
         policy = RetryPolicy() if type(model).__name__ in _NETWORK_MODELS else RetryPolicy.disabled()
-    return Retrying(model, policy) if policy.is_enabled() else model
+    if not policy.is_enabled():
+        return model
+    retrying: Model = Retrying(model, policy)
+    return retrying
 
 
 def _tool_host(tools: Any) -> ToolHost:

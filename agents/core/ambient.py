@@ -10,7 +10,7 @@ import anyio
 
 from agents.core import background
 from agents.core.architectures.base import Emit
-from agents.core.runtime.base import Runtime
+from agents.core.runtime.base import Steps
 from loom.context import RunContext
 from loom.events import Event
 from memory.core.protocol import Memory
@@ -25,7 +25,7 @@ class Ambient:
     """
 
     context: RunContext
-    runtime: Runtime | None = None
+    runtime: Steps | None = None
     memory: Memory | None = None
     emit: Emit | None = None
     streaming: bool = False

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import anyio
-from anyio.abc import CancelScope
 
 
 class Background(Protocol):
@@ -21,7 +20,7 @@ class Background(Protocol):
 
 
 class _Handle:
-    def __init__(self, scope: CancelScope, done: anyio.Event) -> None:
+    def __init__(self, scope: anyio.CancelScope, done: anyio.Event) -> None:
         self._scope, self._done = scope, done
 
     async def stop(self) -> None:

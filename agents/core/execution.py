@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from audit.core.telemetry import NoTelemetry
-
 from agents.core import loop, tone
 from agents.core import output as outputs
 from agents.core.ambient import Ambient
 from agents.core.architectures.base import AgentSession, Dependencies
 from agents.core.result import RunResult
-from agents.core.runtime.base import InProcRuntime
+from agents.core.runtime.base import InProcRuntime, Runtime, Steps
 from agents.core.tools.base import ToolHost
 from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.joined import Joined
 from agents.core.tools.tool import Tool
 from audit.core.log import wants_full_transcripts
+from audit.core.telemetry import NoTelemetry
 from governance.core.budget import NoBudget
 from governance.core.gate import StandardGate
 from governance.core.hooks import HookRegistry
@@ -238,10 +237,10 @@ async def _dependencies(
     agent: Agent, ambient: Ambient, options: Options, output: outputs.Output | None, stack: AsyncExitStack
 ) -> Dependencies:
     """Everything the run works with, and which of it does nothing."""
-    runtime = ambient.runtime or agent.runtime
+    runtime: Steps = ambient.runtime or agent.runtime
     fast_runtime = type(runtime) is InProcRuntime
     if ambient.runtime is None and not fast_runtime:
-        runtime = await _session_of(runtime, ambient, stack)
+        runtime = await _session_of(agent.runtime, ambient, stack)
     native = output is not None and getattr(agent.model, "supports_native_structured_output", False)
     gate = agent.gate
     return Dependencies(
@@ -278,9 +277,9 @@ async def _dependencies(
     )
 
 
-async def _session_of(runtime: Any, ambient: Ambient, stack: AsyncExitStack) -> Any:
+async def _session_of(runtime: Runtime, ambient: Ambient, stack: AsyncExitStack) -> Steps:
     """The runtime's session of this run. One that runs steps itself is the runtime from here on."""
-    session = await stack.enter_async_context(runtime.session(ambient.context.session_id))
+    session: Any = await stack.enter_async_context(runtime.session(ambient.context.session_id or ""))
     return session if hasattr(session, "step") else runtime
 
 

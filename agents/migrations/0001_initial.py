@@ -2,9 +2,10 @@
 
 import django.db.models.deletion
 import django.db.models.functions.datetime
-import governance.tenancy
 import uuid_utils.compat
 from django.db import migrations, models
+
+import governance.tenancy
 
 
 class Migration(migrations.Migration):

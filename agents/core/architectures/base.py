@@ -6,12 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from audit.core.telemetry import Telemetry
-
 from agents.core.llm.base import Model
-from agents.core.runtime.base import Runtime
+from agents.core.runtime.base import Steps
 from agents.core.tools.base import ToolHost
 from audit.core.log import AuditLog
+from audit.core.telemetry import Telemetry
 from governance.core.budget import Budget
 from governance.core.gate import Gate
 from governance.core.hooks import HookRegistry
@@ -56,7 +55,7 @@ class Dependencies:
 
     model: Model
     memory: Memory
-    runtime: Runtime
+    runtime: Steps
     tools: ToolHost
     budget: Budget
     permissions: Permissions

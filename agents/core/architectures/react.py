@@ -38,7 +38,8 @@ class ReAct:
         else:
             session.messages.append(Message(role=Role.USER, content=prompt))
         await self._take_turns(session, deps)
-        for event in ():  # the loop has told everything there is to tell
+        nothing: tuple[Event, ...] = ()  # the loop has told everything there is to tell
+        for event in nothing:
             yield event
 
     async def _take_turns(self, session: AgentSession, deps: Dependencies) -> None:

@@ -14,11 +14,12 @@ Completion = tuple[str, list[ToolCall], Usage, str]
 class Model(Protocol):
     """A language model.
 
-    `complete` is optional; a model without it is streamed. `supports_native_structured_output` (default False) says that
-    `output_schema` is enforced by the provider. Failures are `loom.errors.ModelError`s.
+    `complete` is optional; a model without it is streamed. `supports_native_structured_output` (default False) says
+    that `output_schema` is enforced by the provider. Failures are `loom.errors.ModelError`s.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def stream(
         self,

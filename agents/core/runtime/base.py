@@ -16,14 +16,8 @@ class RuntimeSession(Protocol):
     async def deliver(self, name: str, payload: Any) -> None: ...
 
 
-@runtime_checkable
-class Runtime(Protocol):
-    """Runs named steps. A durable one remembers each result and gives it back when the run is replayed.
-
-    Names are structural paths, such as `turn:3/tool:call_2`, so that parallel branches replay in any order.
-    """
-
-    name: str
+class Steps(Protocol):
+    """Where the steps of one run are taken: a runtime, or its session of the run."""
 
     async def step(
         self,
@@ -37,6 +31,16 @@ class Runtime(Protocol):
     def stream_step(
         self, name: str, fn: Callable[..., AsyncIterator[Any]], *args: Any, **kwargs: Any
     ) -> AsyncIterator[Any]: ...
+
+
+@runtime_checkable
+class Runtime(Steps, Protocol):
+    """Runs named steps. A durable one remembers each result and gives it back when the run is replayed.
+
+    Names are structural paths, such as `turn:3/tool:call_2`, so that parallel branches replay in any order.
+    """
+
+    name: str
 
     def session(self, session_id: str) -> AbstractAsyncContextManager[RuntimeSession]: ...
 

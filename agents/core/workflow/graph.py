@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from audit.core.telemetry import NoTelemetry, Telemetry
 from pydantic import BaseModel
 
 from agents.core.agent import context_for
@@ -20,6 +19,7 @@ from agents.core.workflow import drawing
 from agents.core.workflow.nodes import END, START, Choice, End, FanOut, Node, StepLike, Target, check_step, name_of
 from agents.core.workflow.run import WorkflowResult, WorkflowRun
 from audit.core.log import AuditLog, resolve_audit_log
+from audit.core.telemetry import NoTelemetry, Telemetry
 from governance.core.retry import RetryPolicy
 from loom.events import Event
 from loom.ids import canonical

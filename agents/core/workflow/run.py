@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
-from audit.core.telemetry import NoTelemetry
 from pydantic import BaseModel
 
 from agents.core import execution, loop
@@ -22,6 +21,7 @@ from agents.core.concurrency import together
 from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.tool import Tool
 from agents.core.workflow.nodes import FanOut, Node, StepLike, Target, name_of
+from audit.core.telemetry import NoTelemetry
 from governance.core.retry import compute_backoff
 from loom.context import set_run_context
 from loom.errors import LoomError, PermissionDenied, ToolError
@@ -65,7 +65,8 @@ class WorkflowRun:
     async def run(self, input: Any) -> WorkflowResult:
         async with set_run_context(self._ambient.context):
             await self._tell(EventKind.WORKFLOW_STARTED, input=input)
-            value, here = self._stated(None, input), self._workflow.start
+            value = self._stated(None, input)
+            here: Target | None = self._workflow.start
             while isinstance(here, str):
                 node = self._workflow.nodes[here]
                 self._visit(node)

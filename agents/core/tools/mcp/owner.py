@@ -55,6 +55,7 @@ class Owner:
 _current: Owner | None = None
 _closing = ExitStack()
 _lock = threading.Lock()
+_of_parents: list[ExitStack] = []
 
 
 def owner() -> Owner:
@@ -87,8 +88,10 @@ async def _start_each(requests: ObjectReceiveStream[Start], start_soon: Callable
 
 
 def _forget() -> None:
-    # The thread does not exist in a forked child; stopping it is the parent's business.
+    # The thread does not exist in a forked child, and stopping it is the parent's business. What would stop it is kept:
+    # to collect it would mean to run it, and to wait for the thread for ever.
     global _current, _closing, _lock
+    _of_parents.append(_closing)
     _current, _closing, _lock = None, ExitStack(), threading.Lock()
 
 
