@@ -57,6 +57,19 @@ def committed_db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> I
         connections.close_all()
 
 
+class Api(Client):
+    """A client that speaks JSON unless told otherwise, and gets a server's failures as answers."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(raise_request_exception=False, **options)
+
+    def post(self, path: str, data: Any = None, content_type: str = "application/json", **more: Any) -> Any:
+        return super().post(path, data, content_type=content_type, **more)
+
+    def patch(self, path: str, data: Any = None, content_type: str = "application/json", **more: Any) -> Any:
+        return super().patch(path, data, content_type=content_type, **more)
+
+
 @dataclass
 class Place:
     """A tenant with its people, and a key that may do everything."""
@@ -72,14 +85,11 @@ class Place:
         with self.scope():
             return governance.create_key(tenant=self.tenant, name="test", scopes=scopes, by="test", **more)
 
-    def client(self, token: str | None = None) -> Client:
-        return Client(
-            raise_request_exception=False,
-            headers={"Authorization": f"Bearer {token or self.token}", "Content-Type": "application/json"},
-        )
+    def client(self, token: str | None = None) -> Api:
+        return Api(headers={"Authorization": f"Bearer {token or self.token}"})
 
-    def member(self, name: str, **options: Any) -> Client:
-        client = Client(raise_request_exception=False, **options)
+    def member(self, name: str, **options: Any) -> Api:
+        client = Api(**options)
         client.force_login(self.people[name])
         return client
 

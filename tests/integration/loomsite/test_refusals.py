@@ -68,7 +68,7 @@ def test_a_body_that_makes_no_sense_is_refused_with_its_reason(
 ) -> None:
     acme.agent()
 
-    response = acme.client().post(RUNS, body, content_type="application/json")
+    response = acme.client().post(RUNS, body)
 
     _problem(response, status, code, names=names, pointer=pointer)
 
@@ -76,15 +76,13 @@ def test_a_body_that_makes_no_sense_is_refused_with_its_reason(
 def test_an_input_of_more_than_a_mebibyte_is_refused_with_the_limit(acme: Any) -> None:
     acme.agent()
 
-    response = acme.client().post(
-        RUNS, json.dumps({**RUN, "input": "x" * 1024 * 1024}), content_type="application/json"
-    )
+    response = acme.client().post(RUNS, json.dumps({**RUN, "input": "x" * 1024 * 1024}))
 
     _problem(response, 422, "invalid", names="1048576 bytes", pointer="/input")
 
 
 def test_a_body_of_more_than_two_mebibytes_is_refused_with_the_limit(acme: Any) -> None:
-    response = acme.client().post(RUNS, b"x" * (2 * 1024 * 1024 + 1), content_type="application/json")
+    response = acme.client().post(RUNS, b"x" * (2 * 1024 * 1024 + 1))
 
     _problem(response, 413, "too_large", names="2097152 bytes")
 
@@ -186,7 +184,7 @@ def test_a_viewer_may_look_but_not_start_runs(acme: Any) -> None:
     ben = acme.member("ben")
 
     assert ben.get(RUNS).status_code == 200
-    _problem(ben.post(RUNS, RUN, content_type="application/json"), 403, "denied", names="'run'")
+    _problem(ben.post(RUNS, RUN), 403, "denied", names="'run'")
 
 
 def test_a_session_needs_the_csrf_token_for_whatever_changes_something(acme: Any) -> None:
@@ -194,7 +192,7 @@ def test_a_session_needs_the_csrf_token_for_whatever_changes_something(acme: Any
     ann = acme.member("ann", enforce_csrf_checks=True)
 
     assert ann.get(RUNS).status_code == 200
-    _problem(ann.post(RUNS, RUN, content_type="application/json"), 403, "denied", names="CSRF")
+    _problem(ann.post(RUNS, RUN), 403, "denied", names="CSRF")
 
 
 def test_a_session_with_the_csrf_token_starts_runs(acme: Any) -> None:
@@ -202,7 +200,7 @@ def test_a_session_with_the_csrf_token_starts_runs(acme: Any) -> None:
     ann = acme.member("ann", enforce_csrf_checks=True)
     token = ann.get("/admin/", follow=True) and ann.get("/admin/password_change/").cookies["csrftoken"].value
 
-    response = ann.post(RUNS, RUN, content_type="application/json", headers={"X-CSRFToken": token})
+    response = ann.post(RUNS, RUN, headers={"X-CSRFToken": token})
 
     assert response.status_code == 202
 
@@ -243,7 +241,7 @@ def test_an_error_that_nobody_expected_tells_the_caller_nothing(acme: Any, monke
 
     monkeypatch.setattr("agents.services.start_run", fail)
 
-    response = acme.client().post(RUNS, RUN, content_type="application/json")
+    response = acme.client().post(RUNS, RUN)
 
     _problem(response, 500, "internal_server_error")
     assert b"swordfish" not in response.content
@@ -285,9 +283,7 @@ def test_a_refused_request_leaves_nothing_behind(acme: Any, monkeypatch: pytest.
 
     monkeypatch.setattr(services, "promote", fail)
 
-    response = acme.client().post(
-        "/api/v1/agents", {"slug": "half", "spec": {"model": "echo"}}, content_type="application/json"
-    )
+    response = acme.client().post("/api/v1/agents", {"slug": "half", "spec": {"model": "echo"}})
 
     assert response.status_code == 500
     with acme.scope():
