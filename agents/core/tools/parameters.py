@@ -24,6 +24,9 @@ from loom.errors import ConfigError, InvalidArguments
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _EMPTY = inspect.Parameter.empty
+_typed_dict: Any = (
+    typing_extensions.TypedDict
+)  # a type checker wants its keys written out; ours are read from functions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,7 +161,7 @@ def _remade(typed: Any, names: dict[str, Any]) -> Any:
         else:
             marker = Required if key in typed.__required_keys__ else NotRequired
         keys[key] = marker[_portable(bare, names)]
-    return typing_extensions.TypedDict(typed.__name__, keys)  # type: ignore[operator]
+    return _typed_dict(typed.__name__, keys)
 
 
 def _key(parameter: inspect.Parameter, hint: Any) -> Any:
@@ -174,7 +177,7 @@ def _key(parameter: inspect.Parameter, hint: Any) -> Any:
 def _adapter(tool: str, keys: dict[str, Any], names: dict[str, Any]) -> TypeAdapter[dict[str, Any]]:
     # A typed dictionary and not a model: its keys may have any name (`copy`, `schema`, `_x`), and only what was
     # given comes out of it.
-    typed = typing_extensions.TypedDict("Arguments", keys)  # type: ignore[operator]
+    typed = _typed_dict("Arguments", keys)
     typed.__pydantic_config__ = ConfigDict(extra="forbid", defer_build=True)
     adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(typed)
     try:
