@@ -28,9 +28,10 @@ class LocalModel:
     """A small local model; calls cost nothing and are answered two at a time per process.
 
     `output_schema` is enforced while the answer is written, within bounds (texts of 200 characters, lists of 8). Tools
-    are offered as a choice between an answer and one call; a tool that was called since the user last spoke is not
-    offered again, because a model of this size would call it for ever. The temperature is at most 0.3. Effort and
-    prompt caching mean nothing here. Raises ConfigError, with the command to install them, when its wheels are missing.
+    are offered as a choice between an answer and one call: those that share a word with what the user said, and each
+    once until the user speaks again, because a model of this size would call anything, for ever. The temperature is
+    at most 0.3. Effort and prompt caching mean nothing here. Raises ConfigError, with the command to install them,
+    when its wheels are missing.
     """
 
     name = "local"

@@ -132,7 +132,7 @@ async def test_a_tool_that_has_answered_is_not_called_again() -> None:
 
 @needs_weights
 async def test_a_typed_answer_beside_a_tool_validates_too() -> None:
-    text, calls, *_ = await LocalModel().complete(ask("Hello"), tools=[WEATHER], output_schema=Shape)
+    text, calls, *_ = await LocalModel().complete(ask("Is the weather round?"), tools=[WEATHER], output_schema=Shape)
 
     assert calls or Shape.model_validate_json(text)
 
@@ -235,11 +235,33 @@ def test_a_tool_is_offered_again_when_the_user_has_spoken_again() -> None:
     called = [*ask("Weather?"), Message(role=Role.ASSISTANT, content="", tool_calls=(call,))]
 
     assert Choice.of(called, [WEATHER], None) is None
-    assert Choice.of([*called, *ask("And in Rome?")], [WEATHER], None) is not None
+    assert Choice.of([*called, *ask("And the weather in Rome?")], [WEATHER], None) is not None
+
+
+@pytest.mark.parametrize(
+    ("said", "offered"),
+    [
+        ("What is the weather in Paris?", ["get_weather"]),
+        ("Which cities are the largest?", []),
+        ("Use get_weather.", ["get_weather"]),
+        ("What is 17 plus 25?", ["add"]),
+        ("Hello, who are you?", []),
+    ],
+)
+def test_only_tools_that_have_to_do_with_what_was_said_are_offered(said: str, offered: list[str]) -> None:
+    add = ToolDef(
+        name="add",
+        description="Add numbers.",
+        input_schema={"type": "object", "properties": {"a": {"type": "integer"}}},
+    )
+
+    choice = Choice.of(ask(said), [WEATHER, add], None)
+
+    assert list(choice.tools if choice else ()) == offered
 
 
 def test_the_answer_of_a_choice_is_shown_as_it_grows() -> None:
-    choice = Choice.of(ask("Hi"), [WEATHER], None)
+    choice = Choice.of(ask("Weather?"), [WEATHER], None)
     reader = Reader(choice)
     written = '{"answer": "a \\"b\\" \\u00e9\\ud83d\\ude00 c"}'
 
@@ -251,7 +273,7 @@ def test_the_answer_of_a_choice_is_shown_as_it_grows() -> None:
 
 
 def test_a_choice_that_was_cut_off_is_no_call() -> None:
-    choice = Choice.of(ask("Hi"), [WEATHER], TypeAdapter(Shape).json_schema())
+    choice = Choice.of(ask("Weather?"), [WEATHER], TypeAdapter(Shape).json_schema())
     assert choice is not None
 
     assert choice.read('{"tool": "get_weather", "args": {"city": "Pa') == ("", None)
