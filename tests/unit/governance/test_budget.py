@@ -79,6 +79,19 @@ async def test_a_call_waits_for_room_that_calls_in_flight_may_give_back() -> Non
     assert got[0].max_output_tokens == 60
 
 
+async def test_what_one_call_gives_back_is_there_for_the_next_while_another_is_in_flight() -> None:
+    budget = StandardBudget(BudgetConfig(max_tokens=100))
+    half = Estimate(input_tokens=10, max_output_tokens=40)
+    first, second = await budget.reserve(half), await budget.reserve(half)
+    assert isinstance(first, Reservation)
+    assert isinstance(second, Reservation)
+
+    await budget.settle(first, None)
+
+    with anyio.fail_after(1):
+        assert isinstance(await budget.reserve(half), Reservation)
+
+
 async def test_a_failed_call_gives_its_reservation_back() -> None:
     budget = StandardBudget(BudgetConfig(max_tokens=100))
     reservation = await budget.reserve(None)
