@@ -20,8 +20,11 @@ from threading import Thread
 import anyio
 import pytest
 
+from agents.core.agent import Agent
+from agents.core.llm.scripted import ScriptedModel, ScriptedTurn
 from agents.core.tools.mcp.registry import MCPRegistry
 from agents.core.tools.mcp.spec import MCPServerSpec
+from loom.messages import ToolCall
 
 NODE_HOME = Path(__file__).parents[2] / "var" / "test-node"
 NODE_SERVERS = {"everything": "2026.8.31", "filesystem": "2026.8.31", "memory": "2026.8.31"}
@@ -226,3 +229,31 @@ async def test_the_memory_server_remembers_across_restarts(node_bin: Path, tmp_p
         found = await registry.call("search_nodes", {"query": "tenant"})
 
     assert found.output["entities"] == [ann]
+
+
+async def test_an_agent_uses_several_servers_in_one_run(node_bin: Path, tmp_path: Path) -> None:
+    desk = tmp_path.resolve()
+    specs = [
+        MCPServerSpec.stdio("files", str(node_bin / "mcp-server-filesystem"), [str(desk)]),
+        MCPServerSpec.stdio("everything", str(node_bin / "mcp-server-everything")),
+        MCPServerSpec.stdio("broken", str(desk / "not-there")),
+    ]
+    model = ScriptedModel(
+        [
+            ScriptedTurn(tool_calls=[ToolCall(id="c1", tool="get-sum", args={"a": 20, "b": 22})]),
+            ScriptedTurn(
+                tool_calls=[
+                    ToolCall(id="c2", tool="write_file", args={"path": str(desk / "sum.txt"), "content": "42"}),
+                    ToolCall(id="c3", tool="everything.echo", args={"message": "written"}),
+                ]
+            ),
+            ScriptedTurn(text="The sum is in sum.txt."),
+        ]
+    )
+
+    async with MCPRegistry(specs) as registry:
+        result = await Agent("You keep books.", model=model, tools=registry).run("Add 20 and 22.")
+
+    assert result.output == "The sum is in sum.txt."
+    assert (desk / "sum.txt").read_text() == "42"
+    assert list(registry.problems) == ["broken"]

@@ -195,6 +195,7 @@ class Connection:
         while True:
             try:
                 async with client.listen(tools_list_changed=True) as changes:
+                    self._on_change()  # what happened before the subscription was not told
                     async for _ in changes:
                         self._on_change()
             except ListenNotSupportedError:
@@ -202,7 +203,6 @@ class Connection:
             except (Refused, SubscriptionLost, TimeoutError) as problem:
                 log.debug("MCP server %s: no change notices: %s", self._spec.name, problem)
             await anyio.sleep(_RELISTEN_SECONDS)
-            self._on_change()  # what happened between two subscriptions was not told
 
     def _told(self, problem: Exception, what: str) -> MCPError:
         from mcp.shared.exceptions import MCPError as Refused

@@ -43,15 +43,15 @@ class Bell:
         return self.count
 
 
-_REST_SECONDS = 15.0
+_MIN_REST_SECONDS = 0.5
 _ALIVE_SECONDS = 5.0
 
 
 class Link:
     """Requests to a server, over whatever connection there is.
 
-    After a failed attempt to connect it rests for a while and repeats the problem, so that a run with a dead server
-    does not wait for it at every turn; `wake` ends the rest.
+    After a failed attempt to connect it rests as long as the attempt took and repeats the problem, so that a run with a
+    dead server does not wait for it at every turn; `wake` ends the rest.
     """
 
     def __init__(self, spec: MCPServerSpec, owner: Owner, door: Door, bells: list[Bell]) -> None:
@@ -128,12 +128,14 @@ class Link:
             return await self._connect()
 
     async def _connect(self) -> Connection:
+        begun = anyio.current_time()
         connection = Connection(self._spec, self._door, on_change=self._change)
         await self._owner.start(connection.own)
         try:
             await connection.opened()
         except MCPError as problem:
-            self._problem, self._rest_until = problem, anyio.current_time() + _REST_SECONDS
+            now = anyio.current_time()
+            self._problem, self._rest_until = problem, now + max(now - begun, _MIN_REST_SECONDS)
             raise
         except anyio.get_cancelled_exc_class():
             connection.end()

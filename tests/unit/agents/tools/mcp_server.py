@@ -6,7 +6,6 @@ import os
 import socket
 import sys
 import time
-from pathlib import Path
 
 import uvicorn
 from mcp.server import MCPServer
@@ -60,28 +59,10 @@ def sleep(seconds: float) -> str:
     return "slept"
 
 
-@server.tool()
-def pay(ledger: str) -> str:
-    """Write one line, then die before the answer, the first time."""
-    return _write_and_die_once(ledger)
-
-
 @server.tool(annotations=ToolAnnotations(idempotent_hint=True))
 def mark(ledger: str) -> str:
-    """Like pay, but harmless to repeat."""
-    return _write_and_die_once(ledger)
-
-
-@server.tool()
-def die() -> str:
-    """End the server."""
-    os._exit(3)
-
-
-@server.tool()
-def environment() -> dict[str, str]:
-    """What the server sees of the environment."""
-    return dict(os.environ)
+    """Harmless to repeat."""
+    return ledger
 
 
 @server.tool(structured_output=False)
@@ -128,15 +109,6 @@ def today() -> str:
 def greet(name: str) -> str:
     """Greet somebody."""
     return f"Say hello to {name}."
-
-
-def _write_and_die_once(ledger: str) -> str:
-    path = Path(ledger)
-    with path.open("a") as lines:
-        lines.write("done\n")
-    if len(path.read_text().splitlines()) == 1:
-        os._exit(3)
-    return "done"
 
 
 def serve_http(port: int) -> None:

@@ -24,10 +24,15 @@ from loom.context import RunContext, set_run_context
 from loom.errors import MCPError
 
 SERVER = str(Path(__file__).with_name("mcp_server.py"))
+PLAIN_SERVER = str(Path(__file__).with_name("mcp_plain_server.py"))
 
 
-def small(name: str = "small", **changes: object) -> MCPServerSpec:
-    return MCPServerSpec.stdio(name, sys.executable, [SERVER, "stdio"], **changes)  # type: ignore[arg-type]
+def small() -> MCPServerSpec:
+    return MCPServerSpec.stdio("small", sys.executable, [SERVER, "stdio"])
+
+
+def plain(**changes: object) -> MCPServerSpec:
+    return MCPServerSpec.stdio("plain", sys.executable, [PLAIN_SERVER], **changes)  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -154,7 +159,7 @@ async def test_tools_can_be_searched(shared: MCPRegistry) -> None:
 async def test_a_server_sees_only_the_environment_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
 
-    async with MCPRegistry([small(env={"TOKEN": "given"})]) as registry:
+    async with MCPRegistry([plain(env={"TOKEN": "given"})]) as registry:
         seen = (await registry.call("environment", {})).output
 
     assert seen["TOKEN"] == "given"
@@ -162,7 +167,7 @@ async def test_a_server_sees_only_the_environment_it_was_given(monkeypatch: pyte
 
 
 async def test_a_connection_made_in_one_task_is_used_and_closed_in_others() -> None:
-    registry = MCPRegistry([small()])
+    registry = MCPRegistry([plain()])
     seen = []
 
     async def work() -> None:
@@ -179,7 +184,7 @@ async def test_a_connection_made_in_one_task_is_used_and_closed_in_others() -> N
 
 
 def test_a_connection_outlives_the_event_loop_that_made_it() -> None:
-    registry = MCPRegistry([small()])
+    registry = MCPRegistry([plain()])
 
     async def process() -> str:
         return str((await registry.call("process", {})).output)
@@ -192,8 +197,32 @@ def test_a_connection_outlives_the_event_loop_that_made_it() -> None:
     assert first == second
 
 
+def test_a_forked_worker_makes_connections_of_its_own() -> None:
+    code = """
+import os, sys, anyio
+from agents.core.tools.mcp.registry import MCPRegistry
+from agents.core.tools.mcp.spec import MCPServerSpec
+
+registry = MCPRegistry([MCPServerSpec.stdio("plain", sys.executable, [sys.argv[1]])])
+
+async def learn():
+    return (await registry.call("learn", {})).output
+
+first = anyio.run(learn)
+child = os.fork()
+if child == 0:
+    os._exit(0 if anyio.run(learn) == first else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or anyio.run(learn) != first)
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code, PLAIN_SERVER]
+
+    ended = subprocess.run(command, cwd=Path(__file__).parents[4], timeout=60, check=False)
+
+    assert ended.returncode == 0
+
+
 async def test_a_dropped_client_ends_its_server() -> None:
-    client = MCPClient(small())
+    client = MCPClient(plain())
     pid = int((await client.call_tool("process", {})).content[0].text)
 
     del client
@@ -208,7 +237,7 @@ async def test_a_dropped_client_ends_its_server() -> None:
 async def test_a_call_that_broke_the_connection_is_not_made_again(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
 
-    async with MCPRegistry([small()]) as registry:
+    async with MCPRegistry([plain()]) as registry:
         result = await registry.call("pay", {"ledger": str(ledger)})
         lines = ledger.read_text().splitlines()
         after = await registry.call("add", {"a": 1, "b": 1})
@@ -222,7 +251,7 @@ async def test_a_call_that_broke_the_connection_is_not_made_again(tmp_path: Path
 async def test_a_call_that_is_harmless_to_repeat_is_made_again_over_a_new_connection(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
 
-    async with MCPRegistry([small()]) as registry:
+    async with MCPRegistry([plain()]) as registry:
         result = await registry.call("mark", {"ledger": str(ledger)})
 
     assert result.ok
@@ -230,7 +259,7 @@ async def test_a_call_that_is_harmless_to_repeat_is_made_again_over_a_new_connec
 
 
 async def test_a_server_that_died_between_two_calls_is_started_again() -> None:
-    async with MCPClient(small()) as client:
+    async with MCPClient(plain()) as client:
         pid = int((await client.call_tool("process", {})).content[0].text)
         os.kill(pid, signal.SIGKILL)
         with anyio.fail_after(10):
@@ -243,14 +272,14 @@ async def test_a_server_that_died_between_two_calls_is_started_again() -> None:
 
 
 async def test_a_call_that_takes_too_long_is_an_error_and_the_server_stays_in_use() -> None:
-    async with MCPRegistry([small(timeout_seconds=0.5)]) as registry:
+    async with MCPRegistry([plain(timeout_seconds=0.5)]) as registry:
         pid = (await registry.call("process", {})).output
 
         late = await registry.call("sleep", {"seconds": 1.5})
         await anyio.sleep(1.5)
         after = await registry.call("process", {})
 
-    assert late.error == "MCP server 'small' did not answer the call of 'sleep' within 0.5 s"
+    assert late.error == "MCP server 'plain' did not answer the call of 'sleep' within 0.5 s"
     assert after.output == pid
 
 
@@ -268,12 +297,12 @@ async def test_a_server_that_cannot_be_reached_is_reported_and_the_others_work()
     broken = MCPServerSpec.stdio("broken", sys.executable, ["-c", "import sys; sys.exit('no licence key')"])
     nowhere = MCPServerSpec.http("nowhere", "http://127.0.0.1:9/mcp")
 
-    async with MCPRegistry([broken, small(), nowhere]) as registry:
+    async with MCPRegistry([broken, plain(), nowhere]) as registry:
         result = await registry.call("add", {"a": 1, "b": 1})
         unknown = await registry.call("search", {})
 
         assert result.ok
-        assert registry.server_names == ["broken", "small", "nowhere"]
+        assert registry.server_names == ["broken", "plain", "nowhere"]
         assert sorted(registry.problems) == ["broken", "nowhere"]
         assert "no licence key" in registry.problems["broken"]
         assert unknown.error == "unknown tool: search (servers that cannot be reached: broken, nowhere)"
@@ -290,9 +319,8 @@ async def test_a_spec_that_leads_nowhere_is_an_mcp_error() -> None:
             await MCPClient(spec).connect()
 
 
-@pytest.mark.parametrize("server", ["mcp_server.py", "mcp_old_server.py"])
-async def test_tools_that_a_server_adds_are_seen_and_announced(server: str) -> None:
-    spec = MCPServerSpec.stdio("small", sys.executable, [str(Path(__file__).with_name(server)), "stdio"])
+@pytest.mark.parametrize("spec", [small(), plain()], ids=["stateless", "handshake"])
+async def test_tools_that_a_server_adds_are_seen_and_announced(spec: MCPServerSpec) -> None:
     async with MCPRegistry([spec]) as registry:
         seen = []
 
@@ -310,7 +338,7 @@ async def test_tools_that_a_server_adds_are_seen_and_announced(server: str) -> N
             result = await registry.call("trick", {})
             await registry.aclose()
 
-    assert seen == [("added", "trick", "small")]
+    assert seen == [("added", "trick", spec.name)]
     assert result.output in ({"result": "done"}, "did trick")
 
 
@@ -334,12 +362,13 @@ async def test_a_changed_descriptor_is_quarantined_before_the_next_call() -> Non
     assert other.ok
 
 
-async def test_resources_and_prompts_can_be_listed_and_read() -> None:
-    async with MCPClient(small()) as client:
-        resources = await client.list_resources()
-        note = await client.read_resource("note://today")
-        prompts = await client.list_prompts()
-        greeting = await client.get_prompt("greet", {"name": "Ann"})
+async def test_resources_and_prompts_can_be_listed_and_read(shared: MCPRegistry) -> None:
+    client = await shared.client("small")
+
+    resources = await client.list_resources()
+    note = await client.read_resource("note://today")
+    prompts = await client.list_prompts()
+    greeting = await client.get_prompt("greet", {"name": "Ann"})
 
     assert [str(resource.uri) for resource in resources] == ["note://today"]
     assert note.contents[0].text == "buy milk"
@@ -426,7 +455,7 @@ async def test_every_user_speaks_with_his_own_credentials(url: str) -> None:
 
 
 async def test_two_users_with_the_same_credentials_do_not_share_a_connection() -> None:
-    async with MCPRegistry([small(env=lambda context: {"TOKEN": "shared"})]) as registry:
+    async with MCPRegistry([plain(env=lambda context: {"TOKEN": "shared"})]) as registry:
         processes = []
         for user in ("ann", "ben", "ann"):
             async with set_run_context(RunContext(user_id=user)):
@@ -446,17 +475,18 @@ async def test_an_http_server_that_was_restarted_is_found_again() -> None:
 
     port = int(address.rsplit(":", 1)[1].split("/")[0])
     with http_server(port):
-        found = await registry.call("add", {"a": 1, "b": 1})
+        with anyio.fail_after(20):
+            while not (found := await registry.call("add", {"a": 1, "b": 1})).ok:
+                await anyio.sleep(0.1)
         await registry.aclose()
 
     assert not lost.ok
     assert found.output == {"result": 2}
 
 
-async def test_changes_are_announced_over_http_too() -> None:
-    with http_server() as (address, _):
-        async with MCPRegistry([MCPServerSpec.http("web", address)]) as registry:
-            await registry.call("learn", {})
-            with anyio.fail_after(10):
-                while "trick" not in [tool.name for tool in await registry.list_tools()]:
-                    await anyio.sleep(0.01)
+async def test_changes_are_announced_over_http_too(url: str) -> None:
+    async with MCPRegistry([MCPServerSpec.http("web", url)]) as registry:
+        await registry.call("learn", {})
+        with anyio.fail_after(10):
+            while "trick" not in [tool.name for tool in await registry.list_tools()]:
+                await anyio.sleep(0.01)
