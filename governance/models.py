@@ -9,6 +9,7 @@ from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
+from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from loom.errors import NotFound
@@ -116,6 +117,12 @@ class ApiKey(TenantRow):
 
     def __str__(self) -> str:
         return f"{self.name} (loom_{self.prefix}_…)"
+
+    @property
+    def state(self) -> str:
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.expires_at is not None and self.expires_at <= timezone.now() else "active"
 
 
 class IdempotentRequest(TenantRow):

@@ -40,6 +40,17 @@ def add_member(*, tenant: Tenant, user: User, role: str, by: str) -> Membership:
 
 
 @transaction.atomic
+def remove_member(*, tenant: Tenant, member_id: UUID, by: str) -> None:
+    """Take a person's place in the tenant. Raises NotFound, and Conflict for the last owner."""
+    owners = Membership.objects.of(tenant).filter(role=Membership.Role.OWNER).select_for_update()
+    member: Membership = Membership.objects.of(tenant).select_related("user").one(member_id)
+    if [owner.pk for owner in owners] == [member.pk]:
+        raise Conflict("a tenant keeps at least one owner; make somebody else an owner first")
+    member.delete()
+    audit.record(tenant_id=tenant.pk, actor=by, action="member.removed", subject=f"user:{member.user.username}")
+
+
+@transaction.atomic
 def create_key(
     *, tenant: Tenant, name: str, scopes: Collection[str], by: str, expires_at: datetime | None = None
 ) -> tuple[ApiKey, str]:

@@ -1,0 +1,142 @@
+"""The operator's view of agents and runs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from unfold.decorators import display
+from unfold.paginator import InfinitePaginator
+
+from agents import services
+from agents.models import Agent, AgentLabel, AgentVersion, Run, RunEvent
+from governance.admin import ReadOnlyInline, TenantRows
+
+EVENTS_SHOWN = 500
+STATUS_COLORS = {
+    Run.Status.QUEUED.label: "info",
+    Run.Status.RUNNING.label: "info",
+    Run.Status.WAITING.label: "warning",
+    Run.Status.CANCELLING.label: "warning",
+    Run.Status.SUCCEEDED.label: "success",
+    Run.Status.FAILED.label: "danger",
+    Run.Status.CANCELLED.label: "default",
+}
+
+
+def _pretty(value: Any) -> str:
+    return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
+
+
+class VersionInline(ReadOnlyInline):
+    model = AgentVersion
+    fields = ["number", "hash", "specification", "created_at", "created_by"]
+    readonly_fields = fields
+    ordering = ["-number"]
+
+    @admin.display(description="specification")
+    def specification(self, version: AgentVersion) -> str:
+        return _pretty(version.spec)
+
+
+class LabelInline(ReadOnlyInline):
+    model = AgentLabel
+    fields = ["name", "version"]
+    readonly_fields = fields
+    ordering = ["name"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AgentLabel]:
+        labels: QuerySet[AgentLabel] = super().get_queryset(request).select_related("version__agent")
+        return labels
+
+
+@admin.register(Agent)
+class AgentAdmin(TenantRows):
+    list_display = ["slug", "name", "labels", "created_at", "archived_at"]
+    list_filter = [("archived_at", admin.EmptyFieldListFilter)]
+    search_fields = ["slug", "name", "description"]
+    fields = ["slug", "name", "description", "created_at", "archived_at"]
+    inlines = [LabelInline, VersionInline]
+    actions = ["archive"]
+    ordering = ["slug"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Agent]:
+        agents: QuerySet[Agent] = super().get_queryset(request).prefetch_related("labels__version")
+        return agents
+
+    @admin.display(description="labels")
+    def labels(self, agent: Agent) -> str:
+        return ", ".join(f"{label.name} → {label.version.number}" for label in agent.labels.all())
+
+    @admin.action(description="Take out of use", permissions=["administer"])
+    def archive(self, request: HttpRequest, queryset: QuerySet[Agent]) -> None:
+        for agent in queryset.filter(archived_at=None):
+            principal = request.principal  # type: ignore[attr-defined]
+            services.archive_agent(tenant=principal.tenant, slug=agent.slug, by=principal.name)
+
+
+@admin.register(Run)
+class RunAdmin(TenantRows):
+    list_display = ["id", "state", "version", "user_id", "turns", "cost_usd", "created_at", "finished_at"]
+    list_select_related = ["version__agent"]
+    list_filter = ["status", "created_at"]
+    search_fields = ["id", "user_id", "session_id"]
+    fields = [
+        "page", "state", "version", "user_id", "session_id", "shown_input", "output", "shown_parsed", "shown_error",
+        "turns", "input_tokens", "cached_input_tokens", "output_tokens", "cost_usd", "attempt", "lease_owner",
+        "lease_until", "priority", "not_before", "deadline_at", "created_at", "started_at", "finished_at", "trace_id",
+        "happened",
+    ]  # fmt: skip
+    readonly_fields = fields
+    ordering = ["-id"]
+    paginator = InfinitePaginator
+
+    @display(description="status", ordering="status", label=STATUS_COLORS)  # type: ignore[untyped-decorator]
+    def state(self, run: Run) -> str:
+        return str(Run.Status(run.status).label)
+
+    @admin.display(description="console")
+    def page(self, run: Run) -> str:
+        return format_html('<a href="{}">watch this run</a>', reverse("console:run", args=[run.pk]))
+
+    @admin.display(description="input")
+    def shown_input(self, run: Run) -> str:
+        return _pretty(run.input)
+
+    @admin.display(description="parsed")
+    def shown_parsed(self, run: Run) -> str:
+        return _pretty(run.parsed)
+
+    @admin.display(description="error")
+    def shown_error(self, run: Run) -> str:
+        return _pretty(run.error)
+
+    @admin.display(description="events")
+    def happened(self, run: Run) -> str:
+        """The journal in order, as far as a page should hold it."""
+        lines = services.read_events(run.pk, limit=EVENTS_SHOWN)
+        rows = ((line.seq, line.kind, line.step_key, _pretty(line.data)) for line in lines)
+        body = format_html_join("", "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>", rows)
+        more = f"and {run.last_seq - len(lines)} more" if run.last_seq > len(lines) else ""
+        return format_html("<table><tbody>{}</tbody></table>{}", body, more)
+
+
+@admin.register(RunEvent)
+class RunEventAdmin(TenantRows):
+    list_display = ["run", "seq", "kind", "step_key", "at"]
+    list_select_related = ["run"]
+    list_filter = ["at"]
+    search_fields = ["run__id", "kind", "step_key"]
+    fields = ["run", "seq", "kind", "step_key", "at", "shown_data"]
+    readonly_fields = fields
+    ordering = ["-id"]
+    paginator = InfinitePaginator
+
+    @admin.display(description="data")
+    def shown_data(self, event: RunEvent) -> str:
+        return _pretty(event.data)
