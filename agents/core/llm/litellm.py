@@ -87,7 +87,7 @@ class LiteLLMModel(OpenAIModel):
         return _Pieces(answer) if request.get("stream") else _Lenient(answer)
 
     def _credentials(self) -> dict[str, Any]:
-        provider = self.name.partition("/")[0].lower()
+        provider = str(self._kwargs.get("custom_llm_provider") or self.name.partition("/")[0]).lower()
         names = {_KEY_NAMES.get(provider, f"{provider.upper()}_API_KEY"): "api_key", **_SETTINGS.get(provider, {})}
         found = {keyword: self._secrets.lookup_sync(name) for name, keyword in names.items()} if self._secrets else {}
         if self._api_key:

@@ -7,7 +7,8 @@ import pytest
 from agents.core.llm import local_engine
 from agents.core.llm.echo import EchoModel
 from agents.core.llm.resolver import resolve_model
-from loom.errors import ConfigError
+from loom.errors import ConfigError, TransientModelError
+from loom.messages import Message, Role
 
 KEYS = ("GEMINI_API_KEY", "MISTRAL_API_KEY", "GROQ_API_KEY", "DEEPSEEK_API_KEY", "XAI_API_KEY", "COHERE_API_KEY")
 
@@ -82,6 +83,24 @@ def test_a_provider_that_we_speak_to_ourselves_may_be_named() -> None:
 )
 def test_other_providers_go_through_litellm_under_their_own_name(name: str) -> None:
     assert kind_and_name(name) == ("LiteLLMModel", name)
+
+
+async def test_a_family_of_models_uses_the_secret_of_its_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Recorder:
+        async def acompletion(self, **request: Any) -> None:
+            asked.append(request)
+            raise TransientModelError("enough")
+
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr("agents.core.llm.litellm.load_litellm", Recorder)
+    model, _ = resolve_model("mistral-large-latest", secrets=Secrets(MISTRAL_API_KEY="of the tenant"))
+
+    with pytest.raises(TransientModelError):
+        await model.complete([Message(role=Role.USER, content="hello")])  # type: ignore[attr-defined]
+
+    (request,) = asked
+    assert request["api_key"] == "of the tenant"
+    assert (request["model"], request["custom_llm_provider"]) == ("mistral-large-latest", "mistral")
 
 
 def test_the_litellm_prefix_is_stripped() -> None:
