@@ -48,7 +48,8 @@ class Child:
     ) -> None:
         self.name, self.words, self.log = name, words, log
         self.deaths = 0
-        self._env = {**os.environ, **env, "PYTHONUNBUFFERED": "1"}
+        # A terminal that does not know a letter shall not end the process that writes it.
+        self._env = {**os.environ, **env, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": f"{sys.stdout.encoding}:replace"}
         self._guardian = guardian
         self._started_at = 0.0
         self._process: subprocess.Popen[bytes] | None = None

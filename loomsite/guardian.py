@@ -48,7 +48,7 @@ def send(groups: set[int], number: int) -> set[int]:
     """Signal process groups; those that still exist."""
     alive = set()
     for group in groups:
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # macOS forbids to signal what is dead and not yet buried
             os.killpg(group, number)
             alive.add(group)
     return alive

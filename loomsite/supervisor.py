@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,6 +48,8 @@ def up(*, port: int | None, demo: bool, exit_after_demo: bool) -> int:
 
     With `exit_after_demo` it is 0 only if the demo job succeeded.
     """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # as for the children
     try:
         env = load_env()
         with _only_one(env.data_dir) as claim:
@@ -71,7 +74,8 @@ class Platform:
         self._owns_servers = adopt
         self._is_stopping = False
         for number in SIGNALS:
-            signal.signal(number, self._ask_to_stop)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup means to stay
+                signal.signal(number, self._ask_to_stop)
         self._guardian = Guardian(env.data_dir)
         self._family = Family(say)
 
