@@ -32,7 +32,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
     """Whether requests can be served, and what is in the way."""
-    states = {name: _state(name, look) for name, look in _DEPENDENCIES.items()}
+    states = {name: _state(name, look) for name, look in DEPENDENCIES.items()}
     ready = all(state == "ok" for state in states.values())
     return JsonResponse({"status": "ready" if ready else "unavailable", "checks": states}, status=200 if ready else 503)
 
@@ -70,7 +70,7 @@ def _look_at_migrations() -> None:
         _migrated = True
 
 
-_DEPENDENCIES = {"database": _look_at_database, "redis": _look_at_redis, "migrations": _look_at_migrations}
+DEPENDENCIES = {"database": _look_at_database, "redis": _look_at_redis, "migrations": _look_at_migrations}
 
 
 @require_safe
