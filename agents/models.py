@@ -208,8 +208,10 @@ class Run(TenantRow):
     @property
     def excerpt(self) -> str:
         """The beginning of its input, for lists."""
-        said = self.input if isinstance(self.input, str) else json.dumps(self.input, ensure_ascii=False)
-        return said[:200]
+        said = self.input
+        if isinstance(said, dict) and len(said) == 1:
+            [said] = said.values()
+        return (said if isinstance(said, str) else json.dumps(said, ensure_ascii=False))[:200]
 
     @property
     def is_over(self) -> bool:

@@ -11,6 +11,7 @@ from agents.core.ambient import Ambient, stream_events
 from agents.core.architectures.base import Architecture, Emit
 from agents.core.architectures.resolver import resolve_architecture
 from agents.core.config import read_config, read_toml
+from agents.core.kit import Kit, make_kit
 from agents.core.llm.base import Model
 from agents.core.llm.resolver import resolve_model
 from agents.core.llm.retrying import Retrying
@@ -18,11 +19,13 @@ from agents.core.result import RunResult
 from agents.core.runtime.base import InProcRuntime, Runtime
 from agents.core.runtime.engine import Answer
 from agents.core.runtime.resolver import resolve_runtime
+from agents.core.skills.registry import SkillRegistry
 from agents.core.stop_hooks import StopHook
 from agents.core.tools.base import ToolHost
 from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.tool import Tool
 from audit.core.log import AuditLog, resolve_audit_log
+from audit.core.redaction import Redactor
 from audit.core.telemetry import NoTelemetry, Telemetry, resolve_telemetry
 from governance.core.budget import Budget, NoBudget
 from governance.core.gate import StandardGate
@@ -68,7 +71,10 @@ class Agent:
         max_turns: int = 50,
         auto_consolidate: bool = False,
         architecture: Architecture | str | None = None,
+        skills: Any | None = None,
+        mcp: Any | None = None,
         retry_policy: RetryPolicy | None = None,
+        auto_extract: bool | None = None,
         approval_handler: Any | None = None,
         secrets: Any | None = None,
         output_schema: Any | None = None,
@@ -76,6 +82,8 @@ class Agent:
         effort: str | None = None,
         strict_effort: bool = False,
         prompt_caching: bool | Mapping[str, Any] | None = None,
+        workspace: Any | None = None,
+        living_plan: Any = None,
         stop_hooks: list[StopHook] | None = None,
         max_stop_hook_iterations: int = 15,
     ) -> None:
@@ -93,7 +101,7 @@ class Agent:
         self._approval_handler = approval_handler
         self._tool_host = _tool_host(tools)
         self.telemetry = _NO_TELEMETRY if telemetry is None else resolve_telemetry(telemetry)
-        self.audit_log = None if audit_log is None else resolve_audit_log(audit_log)
+        self.audit_log = None if audit_log is None else resolve_audit_log(audit_log, redactor=_redactor(secrets))
         self.max_turns = max_turns
         self.auto_consolidate = auto_consolidate
         self._architecture = resolve_architecture(architecture)
@@ -102,7 +110,11 @@ class Agent:
         self.effort = effort or model_options.get("effort")
         self.strict_effort = strict_effort or bool(model_options.get("strict_effort"))
         self.prompt_caching = _prompt_caching(prompt_caching)
-        self.stop_hooks = list(stop_hooks or ())
+        self.kit: Kit | None = None
+        if not (skills is None and mcp is None and workspace is None and living_plan is None):
+            self.kit = make_kit(skills=skills, mcp=mcp, workspace=workspace, living_plan=living_plan)
+        self.stop_hooks = [*(self.kit.stop_hooks if self.kit else ()), *(stop_hooks or ())]
+        self.auto_extract = type(self._model).__name__ in _NETWORK_MODELS if auto_extract is None else auto_extract
         self.max_stop_hook_iterations = max_stop_hook_iterations
         self._memory: Memory | None = self.own_memory
         self._gate: StandardGate | None = None
@@ -129,7 +141,18 @@ class Agent:
 
     @property
     def instructions(self) -> str:
+        """The system prompt: what was given, and what skills, workspace and plan say about themselves."""
+        section = self.kit.section if self.kit is not None else ""
+        return f"{self._instructions}\n\n{section}" if section else self._instructions
+
+    @property
+    def own_instructions(self) -> str:
+        """The system prompt as it was given."""
         return self._instructions
+
+    @property
+    def skills(self) -> SkillRegistry | None:
+        return self.kit.skills if self.kit is not None else None
 
     @property
     def model(self) -> Model:
@@ -303,6 +326,11 @@ def context_for(
         run_id=new_id("run"),
         metadata=given.metadata if metadata is None else metadata,
     )
+
+
+def _redactor(secrets: Any | None) -> Redactor | None:
+    """What keeps the agent's own secrets out of its audit log; known shapes of keys are masked anyway."""
+    return None if secrets is None else Redactor(then=secrets.redact)
 
 
 def _with_retries(model: Model, policy: RetryPolicy | None) -> Model:

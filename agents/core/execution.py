@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from agents.core import loop, tone
 from agents.core import output as outputs
 from agents.core.ambient import Ambient
 from agents.core.architectures.base import AgentSession, Dependencies
+from agents.core.kit import Desk, Kit
 from agents.core.result import RunResult
 from agents.core.runtime.base import InProcRuntime, Runtime, Steps
 from agents.core.tools.base import ToolHost
@@ -26,7 +28,9 @@ from governance.core.permissions import AllowAll
 from loom.context import set_run_context
 from loom.errors import ConfigError, OutputValidationError
 from loom.events import Event
-from loom.messages import Message, Role, utcnow
+from loom.messages import Message, ModelChunk, Role, utcnow
+from memory.core.auto_extract import AutoExtractMemory
+from memory.core.consolidator import Consolidator
 from memory.core.nothing import Nothing
 from memory.core.values import Episode
 
@@ -56,8 +60,12 @@ async def execute(agent: Agent, prompt: str, ambient: Ambient, options: Options 
     schema = options.output_schema or agent.output_schema
     output = outputs.output_for(schema) if schema is not None else None
     async with AsyncExitStack() as stack:
-        deps = await _dependencies(agent, ambient, options, output, stack)
-        session = AgentSession(ambient.context.session_id or "", _instructions(agent, ambient, options, output, deps))
+        kit = _kit(agent, ambient)
+        deps = await _dependencies(agent, ambient, options, output, stack, kit)
+        instructions = _instructions(agent, ambient, options, output, deps, kit)
+        session = AgentSession(ambient.context.session_id or "", instructions)
+        if deps.desk is not None:
+            await deps.desk.open(agent.tool_host, session, stack.enter_context(ExitStack()))
         run = _Run(agent, session, deps, ambient, output, options.output_validation_retries, started_at)
         await stack.enter_async_context(set_run_context(deps.context))
         if not deps.fast_telemetry:
@@ -163,6 +171,8 @@ class _Run:
 
     async def _remember(self, prompt: str) -> None:
         memory, session, deps = self.deps.memory, self.session, self.deps
+        if self.agent.auto_extract and getattr(memory, "facts", None) is not None:
+            memory = AutoExtractMemory(memory, Consolidator(model=_Metered(session, deps)))
         episode = Episode(session_id=session.id, user_id=deps.context.user_id, input=prompt, output=session.output)
         if deps.fast_runtime or getattr(memory, "answers_alike", False):
             await memory.remember(episode)
@@ -193,6 +203,7 @@ class _Run:
             finished_at=utcnow(),
             interrupted=session.interrupted,
             interruption_reason=session.interruption_reason,
+            cited_slugs=self.deps.desk.cited_slugs(self.deps.context) if self.deps.desk is not None else [],
         )
 
     # --- telling ------------------------------------------------------------------------------------------------------
@@ -233,8 +244,31 @@ class _Run:
         return payload
 
 
+class _Metered:
+    """The run's model for work on the side.
+
+    Asked through the same door, so it is gated, charged, journaled and audited.
+    """
+
+    def __init__(self, session: AgentSession, deps: Dependencies) -> None:
+        self._session, self._deps, self._asked = session, deps, 0
+
+    async def stream(self, messages: list[Message]) -> AsyncIterator[ModelChunk]:
+        self._asked += 1
+        aside = AgentSession(self._session.id, "")  # a spent budget ends the work on the side, not the run
+        reply = await loop.call_model(aside, self._deps, messages, step=f"extract:{self._asked}/model")
+        self._session.cumulative_usage += aside.cumulative_usage
+        if reply is not None:
+            yield ModelChunk(kind="text", text=reply.text)
+
+
 async def _dependencies(
-    agent: Agent, ambient: Ambient, options: Options, output: outputs.Output | None, stack: AsyncExitStack
+    agent: Agent,
+    ambient: Ambient,
+    options: Options,
+    output: outputs.Output | None,
+    stack: AsyncExitStack,
+    kit: Kit | None,
 ) -> Dependencies:
     """Everything the run works with, and which of it does nothing."""
     runtime: Steps = ambient.runtime or agent.runtime
@@ -243,13 +277,15 @@ async def _dependencies(
         runtime = await _session_of(agent.runtime, ambient, stack)
     native = output is not None and getattr(agent.model, "supports_native_structured_output", False)
     gate = agent.gate
+    tools = agent.tool_host
+    if options.extra_tools:
+        tools = Joined(InProcessToolHost(list(options.extra_tools)), tools)
+    desk = Desk(kit, tools) if kit is not None else None
     return Dependencies(
         model=agent.asked_model,
         memory=agent.own_memory or ambient.memory or agent.memory,
         runtime=runtime,
-        tools=Joined(InProcessToolHost(list(options.extra_tools)), agent.tool_host)
-        if options.extra_tools
-        else agent.tool_host,
+        tools=desk.tools if desk is not None else tools,
         budget=agent.budget,
         permissions=agent.permissions,
         hooks=agent.hooks,
@@ -274,7 +310,15 @@ async def _dependencies(
         context=ambient.context,
         emit=ambient.emit,
         path=ambient.path,
+        desk=desk,
     )
+
+
+def _kit(agent: Agent, ambient: Ambient) -> Kit | None:
+    """What the agent brings, and the surrounding workspace where it has none."""
+    if ambient.workspace is None:
+        return agent.kit
+    return (agent.kit or Kit()).with_workspace(ambient.workspace)
 
 
 async def _session_of(runtime: Runtime, ambient: Ambient, stack: AsyncExitStack) -> Steps:
@@ -284,9 +328,16 @@ async def _session_of(runtime: Runtime, ambient: Ambient, stack: AsyncExitStack)
 
 
 def _instructions(
-    agent: Agent, ambient: Ambient, options: Options, output: outputs.Output | None, deps: Dependencies
+    agent: Agent,
+    ambient: Ambient,
+    options: Options,
+    output: outputs.Output | None,
+    deps: Dependencies,
+    kit: Kit | None,
 ) -> str:
-    text = agent.instructions
+    text = agent.own_instructions
+    if kit is not None and kit.section:
+        text = f"{text}\n\n{kit.section}"
     if output is not None and deps.output_schema is None:
         text = f"{text}\n\n{output.directive()}"
     return tone.append_tone_directive(

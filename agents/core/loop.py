@@ -241,6 +241,8 @@ async def _call_tool(session: AgentSession, deps: Dependencies, call: ToolCall, 
 
 
 async def _may_call(session: AgentSession, deps: Dependencies, action: ToolAction) -> Allow | Deny | Answer:
+    if deps.desk is not None and (objection := deps.desk.objection(action.call, session.messages)):
+        return Deny(objection)
     if deps.fast_gate and not demands_approval(action.call):
         return _ALLOWED
 

@@ -22,6 +22,7 @@ from memory.core.protocol import Memory
 
 if TYPE_CHECKING:
     from agents.core.agent import Agent
+    from agents.core.kit import Desk
 
 Emit = Callable[[Event], Awaitable[None]]
 
@@ -81,6 +82,7 @@ class Dependencies:
     context: RunContext = field(default_factory=RunContext)
     emit: Emit | None = None
     path: str = ""
+    desk: Desk | None = None
 
 
 @runtime_checkable

@@ -48,6 +48,8 @@ class ReAct:
         while session.turns < last:
             session.turns += 1
             step = f"turn:{session.turns}"
+            if deps.desk is not None:
+                deps.desk.restore(session.messages)
             tools = await deps.tools.list_tools()
             reply = await loop.call_model(
                 session, deps, session.messages, step=f"{step}/model", tools=tools, output_schema=deps.output_schema

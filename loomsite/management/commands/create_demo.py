@@ -1,4 +1,4 @@
-"""`manage.py create_demo`: the demo tenant, its operator, its key and its two agents. Running it again changes nothing."""
+"""`manage.py create_demo`: the demo tenant, its operator, its key and its two agents. A second time changes nothing."""
 
 from __future__ import annotations
 
