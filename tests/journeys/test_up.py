@@ -94,7 +94,7 @@ def test_the_demo_runs_to_its_answer_and_leaves_nothing_behind(
 
     said = output(data_dir).read_text()
     assert code == 0, said
-    for words in ("run.started", "approval.requested", "run.succeeded", "succeeded: ", "operator", "password: "):
+    for words in ("run.started", "tool.completed", "run.succeeded", "succeeded: ", "operator", "password: "):
         assert words in said
     assert list((data_dir / "tickets").glob("*.json"))
     assert processes_of(data_dir) == []
