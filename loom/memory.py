@@ -1,0 +1,59 @@
+"""What agents remember."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loom.doors import door
+
+if TYPE_CHECKING:
+    from memory.core.auto_extract import AutoExtractMemory as AutoExtractMemory
+    from memory.core.backends.in_memory import InMemoryMemory as InMemoryMemory
+    from memory.core.consolidator import ConsolidationWorker as ConsolidationWorker
+    from memory.core.consolidator import Consolidator as Consolidator
+    from memory.core.embedders import CohereEmbedder as CohereEmbedder
+    from memory.core.embedders import HashEmbedder as HashEmbedder
+    from memory.core.embedders import OpenAIEmbedder as OpenAIEmbedder
+    from memory.core.embedders import VoyageEmbedder as VoyageEmbedder
+    from memory.core.facts import InMemoryFactStore as InMemoryFactStore
+    from memory.core.protocol import Embedder as Embedder
+    from memory.core.protocol import FactStore as FactStore
+    from memory.core.protocol import Memory as Memory
+    from memory.core.recall import default_recall_scored as default_recall_scored
+    from memory.core.resolver import resolve_memory as resolve_memory
+
+HOMES = {
+    "AutoExtractMemory": "memory.core.auto_extract",
+    "CohereEmbedder": "memory.core.embedders",
+    "ConsolidationWorker": "memory.core.consolidator",
+    "Consolidator": "memory.core.consolidator",
+    "Embedder": "memory.core.protocol",
+    "FactStore": "memory.core.protocol",
+    "HashEmbedder": "memory.core.embedders",
+    "InMemoryFactStore": "memory.core.facts",
+    "InMemoryMemory": "memory.core.backends.in_memory",
+    "Memory": "memory.core.protocol",
+    "OpenAIEmbedder": "memory.core.embedders",
+    "VoyageEmbedder": "memory.core.embedders",
+    "default_recall_scored": "memory.core.recall",
+    "resolve_memory": "memory.core.resolver",
+}
+
+__all__ = [
+    "AutoExtractMemory",
+    "CohereEmbedder",
+    "ConsolidationWorker",
+    "Consolidator",
+    "Embedder",
+    "FactStore",
+    "HashEmbedder",
+    "InMemoryFactStore",
+    "InMemoryMemory",
+    "Memory",
+    "OpenAIEmbedder",
+    "VoyageEmbedder",
+    "default_recall_scored",
+    "resolve_memory",
+]
+
+__getattr__, __dir__ = door(__name__, HOMES)
