@@ -82,9 +82,10 @@ def _database(url: str, **options: Any) -> dict[str, Any]:
     }
 
 
+# While the database is away a request waits three seconds at most; the first one after it is back finds it.
 # `default` is the application's role, which owns nothing; `owner` migrates. Only `manage.py migrate` uses the second.
 DATABASES = {
-    "default": _database(env.database_url, pool={"min_size": 1, "max_size": 16, "timeout": 10}),
+    "default": _database(env.database_url, pool={"min_size": 1, "max_size": 16, "timeout": 3, "reconnect_timeout": 2}),
     "owner": _database(env.database_owner_url or env.database_url),
 }
 DATABASE_ROUTERS: list[str] = []

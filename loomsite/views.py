@@ -10,7 +10,7 @@ import redis
 from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from django.db.utils import DatabaseError
+from django.db.utils import DatabaseError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from django.views.decorators.http import require_safe
@@ -85,6 +85,9 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """What is left when nobody else caught it, such as a database that is away before the view begins."""
+    error = sys.exception()
     if request.path.startswith("/api/"):
-        return failure(request, sys.exception())
+        return failure(request, error)
+    if isinstance(error, OperationalError):
+        return HttpResponse("The database cannot be reached; try again in a moment.", status=503)
     return defaults.server_error(request)
