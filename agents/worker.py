@@ -18,6 +18,7 @@ from uuid import UUID
 import anyio
 import anyio.from_thread
 from anyio.abc import TaskGroup
+from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import DatabaseError, connection
 
@@ -138,6 +139,7 @@ class Process:
 
     def __init__(self) -> None:
         assembly.load_modules()
+        get_channel_layer()  # imported here and not at the first event, when runs would wait for it
         lease_seconds = settings.LOOM.lease_seconds
         self._loop = ExitStack()
         self._portal = self._loop.enter_context(
