@@ -1,0 +1,57 @@
+"""What the workers of the journeys offer: named in their LOOM_MODULES. Each leaves traces in files, for the tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import anyio
+
+from loom import Agent, EchoModel, Message, Role, ScriptedModel, ScriptedTurn, ToolCall, Usage, Workflow, register, tool
+
+
+async def first(value: dict[str, str]) -> dict[str, str]:
+    return _trace(value, "first")
+
+
+async def slow(value: dict[str, str]) -> dict[str, str]:
+    """Takes until the file `go` is there."""
+    _trace(value, "slow")
+    while not Path(value["folder"], "go").exists():
+        await anyio.sleep(0.05)
+    return value
+
+
+async def last(value: dict[str, str]) -> str:
+    _trace(value, "last")
+    return "all three"
+
+
+def _trace(value: dict[str, str], step: str) -> dict[str, str]:
+    """One write of one line: also two processes at once do not mix."""
+    file = os.open(Path(value["folder"], "steps"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(file, f"{step}\n".encode())
+    os.close(file)
+    return value
+
+
+register(Workflow.chain([first, slow, last], name="three-steps"))
+
+
+@tool(effect="read")
+async def weather(city: str) -> str:
+    """The weather in a city."""
+    return f"sunny in {city}"
+
+
+def _answer(messages: list[Message]) -> ScriptedTurn:
+    usage = Usage(input_tokens=120, output_tokens=30, cost_usd=0.0012)
+    if messages[-1].role is Role.TOOL:
+        return ScriptedTurn(f"The report says: {messages[-1].content}", usage=usage)
+    call = ToolCall(id="call_1", tool="weather", args={"city": "Lisbon"})
+    return ScriptedTurn("Let me look.", [call], usage)
+
+
+register(Agent("Say what the weather is.", name="forecaster", model=ScriptedModel([_answer] * 1000), tools=[weather]))
+register(Agent("Say it slowly.", name="slow-echo", model=EchoModel(chunk_delay_s=0.15)))
+register(Agent("Say it at once.", name="quick-echo", model=EchoModel()))
