@@ -9,8 +9,9 @@ from typing import Any
 import anyio
 
 from agents.core import background
-from agents.core.architectures.base import Emit
+from agents.core.architectures.base import Dependencies, Emit
 from agents.core.runtime.base import Steps
+from agents.core.tools.base import ToolHost
 from loom.context import RunContext
 from loom.events import Event
 from memory.core.protocol import Memory
@@ -22,6 +23,9 @@ class Ambient:
 
     `runtime` is the session of a durable run; with one, every nested step is journaled in it under its path. An
     agent's own memory, tone and workspace win over the ambient ones.
+
+    `parent` is the run that a worker belongs to: budget, permissions, hooks, approvals, audit log and telemetry that
+    the worker has none of are the parent's. `around_tools` puts what a team lends around the worker's own tools.
     """
 
     context: RunContext
@@ -32,6 +36,8 @@ class Ambient:
     path: str = ""
     response_tone: str | None = None
     workspace: Any | None = None
+    parent: Dependencies | None = None
+    around_tools: Callable[[ToolHost], ToolHost] | None = None
 
     def with_defaults(self, **layers: Any) -> Ambient:
         """These surroundings with some layers filled in where they are given and not there yet."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,12 @@ from agents.core.tools.base import ToolHost
 from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.joined import Joined
 from agents.core.tools.tool import Tool
-from audit.core.log import wants_full_transcripts
-from audit.core.telemetry import NoTelemetry
-from governance.core.budget import NoBudget
-from governance.core.gate import StandardGate
+from audit.core.log import AuditLog, wants_full_transcripts
+from audit.core.telemetry import NoTelemetry, Telemetry
+from governance.core.budget import Budget, NoBudget
+from governance.core.gate import Gate, StandardGate
 from governance.core.hooks import HookRegistry
-from governance.core.permissions import AllowAll
+from governance.core.permissions import AllowAll, Permissions
 from loom.context import set_run_context
 from loom.errors import ConfigError, OutputValidationError
 from loom.events import Event
@@ -276,41 +276,90 @@ async def _dependencies(
     if ambient.runtime is None and not fast_runtime:
         runtime = await _session_of(agent.runtime, ambient, stack)
     native = output is not None and getattr(agent.model, "supports_native_structured_output", False)
-    gate = agent.gate
+    layers = _layers(agent, ambient.parent)
     tools = agent.tool_host
     if options.extra_tools:
         tools = Joined(InProcessToolHost(list(options.extra_tools)), tools)
     desk = Desk(kit, tools) if kit is not None else None
+    tools = desk.tools if desk is not None else tools
     return Dependencies(
         model=agent.asked_model,
         memory=agent.own_memory or ambient.memory or agent.memory,
         runtime=runtime,
-        tools=desk.tools if desk is not None else tools,
-        budget=agent.budget,
-        permissions=agent.permissions,
-        hooks=agent.hooks,
-        telemetry=agent.telemetry,
-        audit_log=agent.audit_log,
+        tools=ambient.around_tools(tools) if ambient.around_tools is not None else tools,
+        budget=layers.budget,
+        permissions=layers.permissions,
+        hooks=layers.hooks,
+        telemetry=layers.telemetry,
+        audit_log=layers.audit_log,
         max_turns=agent.max_turns,
-        gate=gate,
-        approval_handler=agent.approval_handler,
+        gate=layers.gate,
+        approval_handler=layers.approval_handler,
         output_schema=output.spec if output is not None and native else None,
         effort=options.effort or agent.effort,
         strict_effort=agent.strict_effort,
         prompt_caching=agent.prompt_caching,
         streaming=ambient.streaming,
-        fast_audit=agent.audit_log is None,
-        fast_telemetry=type(agent.telemetry) is NoTelemetry,
-        fast_permissions=type(agent.permissions) is AllowAll,
-        fast_hooks=agent.hooks.is_empty,
+        fast_audit=layers.audit_log is None,
+        fast_telemetry=type(layers.telemetry) is NoTelemetry,
+        fast_permissions=type(layers.permissions) is AllowAll,
+        fast_hooks=layers.hooks.is_empty,
         fast_runtime=fast_runtime,
-        fast_budget=type(agent.budget) is NoBudget,
+        fast_budget=type(layers.budget) is NoBudget,
         fast_stop_hooks=not agent.stop_hooks or agent.max_stop_hook_iterations == 0,
-        fast_gate=gate.is_open,
+        fast_gate=layers.gate.is_open,
         context=ambient.context,
         emit=ambient.emit,
         path=ambient.path,
         desk=desk,
+        response_tone=options.response_tone or agent.response_tone or ambient.response_tone,
+        workspace=kit.workspace if kit is not None else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Layers:
+    """What watches over a run."""
+
+    budget: Budget
+    permissions: Permissions
+    hooks: HookRegistry
+    approval_handler: Any | None
+    gate: Gate
+    telemetry: Telemetry
+    audit_log: AuditLog | None
+
+
+def _layers(agent: Agent, parent: Dependencies | None) -> _Layers:
+    """The agent's own layers; what it has none of is that of the run it works for."""
+    own = _Layers(
+        agent.budget,
+        agent.permissions,
+        agent.hooks,
+        agent.approval_handler,
+        agent.gate,
+        agent.telemetry,
+        agent.audit_log,
+    )
+    if parent is None:
+        return own
+    merged = replace(
+        own,
+        budget=parent.budget if type(own.budget) is NoBudget else own.budget,
+        permissions=parent.permissions if type(own.permissions) is AllowAll else own.permissions,
+        hooks=parent.hooks if own.hooks.is_empty else own.hooks,
+        approval_handler=own.approval_handler or parent.approval_handler,
+        telemetry=parent.telemetry if type(own.telemetry) is NoTelemetry else own.telemetry,
+        audit_log=own.audit_log or parent.audit_log,
+    )
+    return replace(
+        merged,
+        gate=StandardGate(
+            permissions=merged.permissions,
+            hooks=merged.hooks,
+            budget=merged.budget,
+            approval_handler=merged.approval_handler,
+        ),
     )
 
 

@@ -22,6 +22,7 @@ from pydantic_core import to_json
 from agents.core.architectures.base import AgentSession, Dependencies
 from agents.core.concurrency import together
 from agents.core.llm.base import Model
+from agents.core.tools.base import CallAt
 from governance.core.gate import (
     Allow,
     Answer,
@@ -311,6 +312,9 @@ async def _run_observed(deps: Dependencies, call: ToolCall, key: str) -> ToolRes
 
 
 async def _run_journaled(deps: Dependencies, call: ToolCall, key: str) -> ToolResult:
+    call_at: CallAt | None = getattr(deps.tools, "call_at", None)
+    if call_at is not None and (nested := await call_at(call, key)) is not None:
+        return nested
     if deps.fast_runtime:
         return await deps.tools.call(call.tool, call.args, call_id=call.id)
     idempotency_key = f"{deps.context.run_id}:{key}"

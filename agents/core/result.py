@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from loom.messages import Usage
+
 
 class RunResult(BaseModel):
     """The answer of a run and what it took.
@@ -34,6 +36,16 @@ class RunResult(BaseModel):
     def value(self) -> Any:
         """The typed answer where there is one, else the text."""
         return self.output if self.parsed is None else self.parsed
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(
+            input_tokens=self.tokens_in,
+            cached_input_tokens=self.cached_tokens_in,
+            cache_write_tokens=self.cache_write_tokens,
+            output_tokens=self.tokens_out,
+            cost_usd=self.cost_usd,
+        )
 
     @property
     def total_tokens(self) -> int:

@@ -83,6 +83,8 @@ class Dependencies:
     emit: Emit | None = None
     path: str = ""
     desk: Desk | None = None
+    response_tone: str | None = None
+    workspace: Any | None = None
 
 
 @runtime_checkable

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, Field
 
-from loom.messages import ToolDef, ToolResult, utcnow
+from loom.messages import ToolCall, ToolDef, ToolResult, utcnow
+
+# A host may have `call_at`, for tools whose work is made of journaled steps itself, such as running an agent. It is
+# given the call and the path of its step, is not recorded as a step, and answers None for an ordinary tool.
+CallAt = Callable[[ToolCall, str], Awaitable[ToolResult | None]]
 
 
 class ToolEvent(BaseModel):

@@ -7,8 +7,8 @@ from typing import Any
 
 import anyio
 
-from agents.core.tools.base import ToolEvent, ToolHost
-from loom.messages import ToolDef, ToolResult
+from agents.core.tools.base import CallAt, ToolEvent, ToolHost
+from loom.messages import ToolCall, ToolDef, ToolResult
 
 
 class Joined:
@@ -16,6 +16,8 @@ class Joined:
 
     def __init__(self, *hosts: ToolHost) -> None:
         self._hosts = hosts
+        nested = any(getattr(host, "call_at", None) is not None for host in hosts)
+        self.call_at: CallAt | None = self._call_at if nested else None
 
     async def list_tools(self, *, query: str | None = None) -> list[ToolDef]:
         found: dict[str, ToolDef] = {}
@@ -25,10 +27,7 @@ class Joined:
         return list(found.values())
 
     async def call(self, tool: str, args: Mapping[str, Any], *, call_id: str = "") -> ToolResult:
-        for host in self._hosts[:-1]:
-            if any(known.name == tool for known in await host.list_tools()):
-                return await host.call(tool, args, call_id=call_id)
-        return await self._hosts[-1].call(tool, args, call_id=call_id)
+        return await (await self._host_of(tool)).call(tool, args, call_id=call_id)
 
     async def watch(self) -> AsyncIterator[ToolEvent]:
         send, receive = anyio.create_memory_object_stream[ToolEvent](16)
@@ -42,3 +41,13 @@ class Joined:
                 group.start_soon(forward, host)
             async for event in receive:
                 yield event
+
+    async def _host_of(self, tool: str) -> ToolHost:
+        for host in self._hosts[:-1]:
+            if any(known.name == tool for known in await host.list_tools()):
+                return host
+        return self._hosts[-1]
+
+    async def _call_at(self, call: ToolCall, key: str) -> ToolResult | None:
+        call_at: CallAt | None = getattr(await self._host_of(call.tool), "call_at", None)
+        return await call_at(call, key) if call_at is not None else None
