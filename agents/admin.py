@@ -30,6 +30,8 @@ STATUS_COLORS = {
 
 
 def _pretty(value: Any) -> str:
+    if value is None:
+        return "-"
     return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
 
 
