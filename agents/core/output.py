@@ -80,6 +80,15 @@ def output_for(spec: Any) -> Output:
     return _output_for_type(spec)
 
 
+def json_values(text: str) -> Iterator[Any]:
+    """The JSON values in a model's answer, the likeliest first: the whole, what is fenced, the first among prose."""
+    for candidate in _candidates(text):
+        try:
+            yield json.loads(candidate)
+        except ValueError:
+            continue
+
+
 @lru_cache(maxsize=256)
 def _output_for_type(spec: Any) -> Output:
     members = get_args(spec) if get_origin(spec) in (Union, UnionType) else (spec,)
