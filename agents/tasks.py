@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from celery import shared_task
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
 from agents import queue, worker
 
@@ -23,3 +23,9 @@ def _start(**kwargs: Any) -> None:
 @worker_shutting_down.connect
 def _stop(**kwargs: Any) -> None:
     worker.stop()
+
+
+@worker_shutdown.connect
+def _hand_over(**kwargs: Any) -> None:
+    """Tell the others of what was given back; before this process has left the queue, it might take the word itself."""
+    queue.wake_workers()

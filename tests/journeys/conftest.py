@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -70,15 +71,16 @@ class Fleet:
 
     def worker(self) -> Process:
         """Start a worker, and wait until it takes work."""
-        process = self._start(*WORKER, "-n", f"journey-{len(self.begun)}@%h")
-        self.wait_for(lambda: process.said(" ready."))
-        return process
+        return self.workers(1)[0]
 
     def workers(self, count: int) -> list[Process]:
-        processes = [self._start(*WORKER, "-n", f"journey-{len(self.begun)}@%h") for _ in range(count)]
+        processes = [self.start_worker() for _ in range(count)]
         for process in processes:
-            self.wait_for(lambda process=process: process.said(" ready."))
+            self.wait_for(partial(process.said, " ready."))
         return processes
+
+    def start_worker(self) -> Process:
+        return self._start(*WORKER, "-n", f"journey-{len(self.begun)}@%h")
 
     def end(self) -> None:
         for process in self.begun:
