@@ -13,6 +13,7 @@ from agents.core.llm import local_engine
 from agents.core.llm.base import Completion
 from agents.core.llm.grammar import bounded, grammar
 from agents.core.llm.local_prompt import Choice, chat
+from agents.core.llm.pricing import FREE
 from agents.core.llm.schemas import Schema, schema_of
 from loom.errors import InvalidRequestError
 from loom.messages import Message, ModelChunk, ToolDef, Usage
@@ -27,15 +28,18 @@ _FINISH = {"stop": "stop", "length": "length"}
 class LocalModel:
     """A small local model; calls cost nothing and are answered two at a time per process.
 
-    `output_schema` is enforced while the answer is written, within bounds (texts of 200 characters, lists of 8). Tools
-    are offered as a choice between an answer and one call: those that share a word with what the user said, and each
-    once until the user speaks again, because a model of this size would call anything, for ever. The temperature is
-    at most 0.3. Effort and prompt caching mean nothing here. Raises ConfigError, with the command to install them,
-    when its wheels are missing.
+    `output_schema` is enforced while the answer is written, within bounds (texts of 200 characters, lists of 8).
+    Tools are offered as a choice between an answer and one call: those that share a word with what the user said, and
+    each once until the user speaks again, because a model of this size would call anything, for ever. The temperature
+    is at most 0.3, and 0 for typed answers. Effort and prompt caching mean nothing here. Raises ConfigError, with the
+    command to install them, when its wheels are missing.
     """
 
     name = "local"
     supports_native_structured_output = True
+    price = FREE
+    max_output_tokens = _TYPED_TOKENS
+    max_input_tokens = local_engine.CONTEXT - _TYPED_TOKENS
 
     def __init__(self) -> None:
         local_engine.weights()
@@ -92,7 +96,8 @@ def _request(
 ) -> dict[str, Any]:
     request: dict[str, Any] = {
         "messages": messages,
-        "temperature": min(temperature, _HOTTEST),
+        # Fields are read out of a text, not made up: the likeliest token, so that the same text gives the same fields.
+        "temperature": 0.0 if constraint is not None else min(temperature, _HOTTEST),
         "min_p": 0.1,
         "max_tokens": max_tokens or (_TYPED_TOKENS if constraint else _PLAIN_TOKENS),
         "stream_options": {"include_usage": True},
