@@ -25,7 +25,8 @@ class Ambient:
     agent's own memory, tone and workspace win over the ambient ones.
 
     `parent` is the run that a worker belongs to: budget, permissions, hooks, approvals, audit log and telemetry that
-    the worker has none of are the parent's. `around_tools` puts what a team lends around the worker's own tools.
+    the worker has none of are the parent's. `around_tools` puts what a team lends around the worker's own tools,
+    and `briefing` follows the worker's own instructions.
     """
 
     context: RunContext
@@ -38,6 +39,7 @@ class Ambient:
     workspace: Any | None = None
     parent: Dependencies | None = None
     around_tools: Callable[[ToolHost], ToolHost] | None = None
+    briefing: str = ""
 
     def with_defaults(self, **layers: Any) -> Ambient:
         """These surroundings with some layers filled in where they are given and not there yet."""

@@ -108,15 +108,15 @@ class _Run:
         return result
 
     async def _answer(self, prompt: str) -> Any:
-        await self._strategy(prompt)
+        await self._strategy(prompt, self.deps)
         if not self.deps.fast_stop_hooks:
             await self._obey_stop_hooks()
         if self.output is None or self.session.interrupted:
             return None
         return await self._typed(self.output)
 
-    async def _strategy(self, prompt: str) -> None:
-        async for event in self.agent.architecture.run(self.session, self.deps, prompt):
+    async def _strategy(self, prompt: str, deps: Dependencies) -> None:
+        async for event in self.agent.architecture.run(self.session, deps, prompt):
             await self._tell(event)
 
     async def _obey_stop_hooks(self) -> None:
@@ -136,7 +136,8 @@ class _Run:
                     self.session.id, "stop_hook.fired", hook=name, iteration=iteration, reason=wish.reason
                 )
             )
-            await self._strategy(wish.inject_message)
+            # A strategy that begins again names its steps as before; the path tells them from the first ones.
+            await self._strategy(wish.inject_message, replace(self.deps, path=f"{self.deps.path}again:{iteration}/"))
         limit = self.agent.max_stop_hook_iterations
         await self._tell(
             Event.architecture_event(self.session.id, "stop_hook.exhausted", iterations=limit, limit=limit)
@@ -387,6 +388,8 @@ def _instructions(
     text = agent.own_instructions
     if kit is not None and kit.section:
         text = f"{text}\n\n{kit.section}"
+    if ambient.briefing:
+        text = f"{text}\n\n{ambient.briefing}".strip()
     if output is not None and deps.output_schema is None:
         text = f"{text}\n\n{output.directive()}"
     return tone.append_tone_directive(
