@@ -34,6 +34,16 @@ class Stage:
     async def run(self, architecture: Architecture, prompt: str, *, user_id: str = "ann", **options: Any) -> RunResult:
         return await self.agent(architecture, **options).run(prompt, user_id=user_id, emit=self.hear)
 
+    async def over_journal(
+        self, architecture: Architecture, journal: Recording | None = None, **options: Any
+    ) -> tuple[Recording, str | None]:
+        """Run over a journal, an empty one if need be. None is the output of a run that an error cut off."""
+        journal = journal or Recording()
+        try:
+            return journal, await _over(journal, self.agent(architecture, **options), "Go.")
+        except RuntimeError:
+            return journal, None
+
     async def hear(self, event: Event) -> None:
         self.events.append(event)
 
