@@ -1,10 +1,11 @@
-"""Write agents/core/llm/prices.json anew from the price tables of litellm and genai-prices.
+"""Write agents/core/llm/prices.json and sizes.json anew from the tables of litellm and genai-prices.
 
     uv run --with genai-prices scripts/update_prices.py
 
 litellm is the base; genai-prices, where it is installed, is fresher for the makers' own names and wins there. Prices
 are USD per million tokens: `in`, `out`, `read` and `write` of the prompt cache, `write_1h`, and the same again under
-`long` for calls with more than `over` input tokens. An entry that the others imply is left out.
+`long` for calls with more than `over` input tokens. Sizes are tokens of input and of output, or null; litellm's win,
+since genai-prices only knows the two together. An entry that the others imply is left out.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from agents.core.llm.pricing import find_price, read_price  # noqa: E402
+from agents.core.llm.pricing import find_model, find_price, read_price  # noqa: E402
 
 TARGET = ROOT / "agents/core/llm/prices.json"
+SIZES = ROOT / "agents/core/llm/sizes.json"
 MILLION = Decimal(1_000_000)
 Row = dict[str, Any]
+Size = tuple[int | None, int | None]
 
 # litellm's column → ours
 COLUMNS = {
@@ -65,10 +68,33 @@ def main() -> None:
             models[name] = row
     kept = without_implied(models)
     TARGET.write_text(text_of(kept))
-    print(f"{len(kept)} of {len(models)} models, {TARGET.stat().st_size // 1024} kB")  # noqa: T201
+    sizes: dict[str, Size] = {}
+    for name, size in [*litellm_sizes(), *fresh_sizes()]:
+        sizes.setdefault(name, size)
+    SIZES.write_text(text_of_sizes(sizes_without_implied(sizes)))
+    for path, count in ((TARGET, len(kept)), (SIZES, len(sizes))):
+        print(f"{path.name}: {count} models, {path.stat().st_size // 1024} kB")  # noqa: T201
 
 
 def litellm_rows() -> Iterator[tuple[str, Row]]:
+    for name, entry in litellm_table():
+        row = litellm_row(entry)
+        if row:
+            yield name, row
+
+
+def litellm_sizes() -> Iterator[tuple[str, Size]]:
+    for name, entry in litellm_table():
+        read, said = whole(entry.get("max_input_tokens")), whole(entry.get("max_output_tokens"))
+        if read or said:
+            yield name, (read, said)
+
+
+def whole(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | Decimal) and value > 0 else None
+
+
+def litellm_table() -> Iterator[tuple[str, Row]]:
     # Found, not imported: litellm asks the network for prices as soon as it is.
     package = find_spec("litellm")
     if package is None or package.origin is None:
@@ -77,9 +103,7 @@ def litellm_rows() -> Iterator[tuple[str, Row]]:
     table = json.loads(source.read_text(), parse_float=Decimal, parse_int=Decimal)
     for name, entry in table.items():
         if entry.get("mode") in {"chat", "responses"} and not SKIPPED.search(name):
-            row = litellm_row(entry)
-            if row:
-                yield name.lower(), row
+            yield name.lower(), entry
 
 
 def litellm_row(entry: Row) -> Row | None:
@@ -98,6 +122,19 @@ def litellm_row(entry: Row) -> Row | None:
 
 
 def fresh_rows() -> Iterator[tuple[str, Row]]:
+    for name, model in fresh_models():
+        row = fresh_row(model)
+        if row:
+            yield name, row
+
+
+def fresh_sizes() -> Iterator[tuple[str, Size]]:
+    for name, model in fresh_models():
+        if model.context_window:
+            yield name, (model.context_window, None)
+
+
+def fresh_models() -> Iterator[tuple[str, Any]]:
     try:
         from genai_prices.data import providers
     except ImportError:
@@ -105,11 +142,10 @@ def fresh_rows() -> Iterator[tuple[str, Row]]:
     known = {provider.id: provider for provider in providers}
     for provider_id, prefix in (MAKERS | SELLERS).items():
         for model in known[provider_id].models:
-            row = fresh_row(model)
-            for name in names_of(model) if row else ():
+            for name in names_of(model):
                 # Bedrock lists a maker's bare names too, at its own prices.
                 if provider_id != "aws" or VENDOR.match(name):
-                    yield prefix + name, row
+                    yield prefix + name, model
 
 
 def names_of(model: Any) -> Iterator[str]:
@@ -168,6 +204,20 @@ def without_implied(models: dict[str, Row]) -> dict[str, Row]:
         if find_price(name, known) != price:
             kept[name], known[name] = models[name], price
     return dict(sorted(kept.items()))
+
+
+def sizes_without_implied(sizes: dict[str, Size]) -> dict[str, Size]:
+    kept: dict[str, Size] = {}
+    for name in sorted(sizes, key=lambda name: (len(name), name)):
+        if find_model(name, kept) != sizes[name]:
+            kept[name] = sizes[name]
+    return dict(sorted(kept.items()))
+
+
+def text_of_sizes(sizes: dict[str, Size]) -> str:
+    head = {"generated_on": datetime.now(UTC).date().isoformat(), "unit": "tokens of input, tokens of output"}
+    lines = [f"  {json.dumps(name)}: {json.dumps(size, separators=(',', ':'))}" for name, size in sizes.items()]
+    return json.dumps(head, indent=1)[:-2] + ',\n "models": {\n' + ",\n".join(lines) + "\n }\n}\n"
 
 
 def text_of(models: dict[str, Row]) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+T = TypeVar("T")
 _MILLION = Decimal(1_000_000)
 _DATA = Path(__file__).with_name("prices.json")
 
@@ -98,17 +99,22 @@ _RESELLERS = frozenset([
 _OWN_MACHINE = ("ollama/", "ollama_chat/", "llamafile/", "lm_studio/")
 _REGION = re.compile(r"^(?:(?:us|eu|apac|au|jp|ca|sa|me|global|us-gov)\.|[a-z]{2}(?:-gov)?-[a-z]+-\d/)")
 _VERSION = re.compile(r"(?:[-@:](?:latest|default|\d{8}|\d{4}-\d{2}-\d{2}|\d{3,4}|v\d+(?::\d+)?))+")
-_FREE = Price(Decimal(0), Decimal(0), Decimal(0), Decimal(0), Decimal(0))
+FREE = Price(Decimal(0), Decimal(0), Decimal(0), Decimal(0), Decimal(0))
 
 
-def find_price(model: str, prices: dict[str, Price]) -> Price | None:
+def find_price(model: str, prices: Mapping[str, Price]) -> Price | None:
     """The price in a list of model names: see the module."""
-    name = model.strip().lower()
-    for candidate in _spellings(name):
-        found = prices.get(candidate) or _of_version(candidate, prices)
+    found = find_model(model, prices)
+    return FREE if found is None and model.strip().lower().startswith(_OWN_MACHINE) else found
+
+
+def find_model(model: str, table: Mapping[str, T]) -> T | None:
+    """What a table says of a model, by its whole name or by what it is a version, a region or a resale of."""
+    for candidate in _spellings(model.strip().lower()):
+        found = table.get(candidate) or _of_version(candidate, table)
         if found:
             return found
-    return _FREE if name.startswith(_OWN_MACHINE) else None
+    return None
 
 
 def _spellings(name: str) -> Iterator[str]:
@@ -127,14 +133,14 @@ def _spellings(name: str) -> Iterator[str]:
         yield name
 
 
-def _of_version(name: str, prices: dict[str, Price]) -> Price | None:
-    """The price of the longest known name that the given one only dates: `gpt-5-2027-01-31` is a `gpt-5`."""
+def _of_version(name: str, table: Mapping[str, T]) -> T | None:
+    """The entry of the longest known name that the given one only dates: `gpt-5-2027-01-31` is a `gpt-5`."""
     for end in range(len(name) - 1, 0, -1):
-        if name[end] not in "-@:" or name[:end] not in prices:
+        if name[end] not in "-@:" or name[:end] not in table:
             continue
         tuned = name.startswith("ft:") and name[end] == ":"  # what follows is the owner's name of the tuned model
         if tuned or _VERSION.fullmatch(name, end):
-            return prices[name[:end]]
+            return table[name[:end]]
     return None
 
 
