@@ -11,8 +11,10 @@ before it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import partial
 from typing import Any, assert_never
 
@@ -21,8 +23,13 @@ from pydantic_core import to_json
 
 from agents.core.architectures.base import AgentSession, Dependencies
 from agents.core.concurrency import together
+from agents.core.context_policy import MAX_RESULT_CHARS, excerpt
 from agents.core.llm.base import Model
+from agents.core.llm.retrying import closing
+from agents.core.llm.tokens import Tally, tokens_of_tools
+from agents.core.llm.worst_case import worst_case
 from agents.core.tools.base import CallAt
+from governance.core.budget import Estimate
 from governance.core.gate import (
     Allow,
     Answer,
@@ -35,9 +42,12 @@ from governance.core.gate import (
     demands_approval,
 )
 from loom.context import get_run_context, set_run_context
+from loom.errors import RuntimeJournalError
 from loom.events import Event, EventKind
 from loom.ids import deterministic_hash
 from loom.messages import Message, ModelChunk, Role, ToolCall, ToolDef, ToolResult, Usage
+
+log = logging.getLogger(__name__)
 
 OnChunk = Callable[[ModelChunk], Awaitable[None]]
 
@@ -83,6 +93,7 @@ async def call_model(
     model: Model | None = None,
     tools: Sequence[ToolDef] = (),
     output_schema: Any = None,
+    max_tokens: int | None = None,
 ) -> Reply | None:
     """Ask a model. None when the gate says no: the session is then interrupted and says why.
 
@@ -90,10 +101,12 @@ async def call_model(
     """
     model = model or deps.model
     allowed: Allow | None = None
-    if not deps.fast_gate:
-        allowed = await _may_ask(session, deps, model, step)
+    if not deps.fast_gate and not _is_recorded(deps, deps.path + step):
+        estimate = _estimate(session, deps, model, messages, tools, max_tokens)
+        allowed = await _may_ask(session, deps, model, step, estimate)
         if allowed is None:
             return None
+        max_tokens = allowed.max_output_tokens or max_tokens
     request = Request(
         model,
         messages,
@@ -102,10 +115,12 @@ async def call_model(
         deps.effort,
         deps.strict_effort,
         deps.prompt_caching,
-        allowed.max_output_tokens if allowed else None,
+        max_tokens,
     )
     reply: Reply | None = None
     try:
+        if allowed is not None and allowed.warning is not None:
+            await _emit(deps, EventKind.BUDGET_WARNING, session, {"status": allowed.warning})
         reply = await _ask_observed(session, deps, request, deps.path + step)
     finally:
         if allowed is not None:
@@ -129,10 +144,17 @@ async def call_tools(
     )
 
 
-def tool_messages(calls: Sequence[ToolCall], results: Sequence[ToolResult]) -> list[Message]:
-    """What the model reads of the results."""
+def tool_messages(
+    calls: Sequence[ToolCall], results: Sequence[ToolResult], max_chars: int | None = MAX_RESULT_CHARS
+) -> list[Message]:
+    """What the model reads of the results; longer ones are cut in the middle and say so."""
     return [
-        Message(role=Role.TOOL, content=result.text(), name=call.tool, tool_call_id=call.id)
+        Message(
+            role=Role.TOOL,
+            content=excerpt(result.text(), max_chars, call.tool),
+            name=call.tool,
+            tool_call_id=call.id,
+        )
         for call, result in zip(calls, results, strict=True)
     ]
 
@@ -140,13 +162,33 @@ def tool_messages(calls: Sequence[ToolCall], results: Sequence[ToolResult]) -> l
 # --- asking a model ---------------------------------------------------------------------------------------------------
 
 
-async def _may_ask(session: AgentSession, deps: Dependencies, model: Model, step: str) -> Allow | None:
+def _estimate(
+    session: AgentSession,
+    deps: Dependencies,
+    model: Model,
+    messages: Sequence[Message],
+    tools: Sequence[ToolDef],
+    max_tokens: int | None,
+) -> Estimate:
+    """The most that the call may use. A conversation that grows is counted once, message by message."""
+    count_input: Callable[[Sequence[Message]], int] | None = getattr(
+        getattr(model, "inner", model), "count_input", None
+    )
+    if count_input is not None:
+        tokens = count_input(messages)
+    else:
+        tally = session.tally if messages is session.messages else Tally(session.tally.count)
+        tokens = tally.of(messages) + tokens_of_tools(tools, tally.count)
+    return worst_case(model, tokens, max_tokens=max_tokens, caching=deps.prompt_caching)
+
+
+async def _may_ask(
+    session: AgentSession, deps: Dependencies, model: Model, step: str, estimate: Estimate
+) -> Allow | None:
     context = deps.context
-    action = ModelAction(context.user_id, session.id, context.run_id, deps.path + step, model.name)
+    action = ModelAction(context.user_id, session.id, context.run_id, deps.path + step, model.name, estimate)
     verdict = await deps.gate.check(action)
     if isinstance(verdict, Allow):
-        if verdict.warning is not None:
-            await _emit(deps, EventKind.BUDGET_WARNING, session, {"status": verdict.warning})
         return verdict
     reason = verdict.reason if isinstance(verdict, Deny) else "a model call cannot wait for a person"
     session.interrupt(f"budget:{reason}")
@@ -157,7 +199,7 @@ async def _may_ask(session: AgentSession, deps: Dependencies, model: Model, step
 
 
 async def _ask_observed(session: AgentSession, deps: Dependencies, request: Request, key: str) -> Reply:
-    if deps.fast_telemetry:
+    if deps.fast_telemetry or _is_recorded(deps, key):
         return await _ask_journaled(session, deps, request, key)
     from audit.core import telemetry
 
@@ -207,16 +249,17 @@ async def _collect(chunks: AsyncIterator[ModelChunk], on_chunk: OnChunk | None) 
     texts: list[str] = []
     calls: list[ToolCall] = []
     usage, finish_reason = Usage(), "stop"
-    async for chunk in chunks:
-        if chunk.text:
-            texts.append(chunk.text)
-        if chunk.tool_call is not None:
-            calls.append(chunk.tool_call)
-        if chunk.usage is not None:
-            usage = chunk.usage
-        finish_reason = chunk.finish_reason or finish_reason
-        if on_chunk is not None:
-            await on_chunk(chunk)
+    async with closing(chunks) as chunks:
+        async for chunk in chunks:
+            if chunk.text:
+                texts.append(chunk.text)
+            if chunk.tool_call is not None:
+                calls.append(chunk.tool_call)
+            if chunk.usage is not None:
+                usage = chunk.usage
+            finish_reason = chunk.finish_reason or finish_reason
+            if on_chunk is not None:
+                await on_chunk(chunk)
     return Reply("".join(texts), tuple(calls), usage, finish_reason)
 
 
@@ -224,21 +267,71 @@ async def _collect(chunks: AsyncIterator[ModelChunk], on_chunk: OnChunk | None) 
 
 
 async def _call_tool(session: AgentSession, deps: Dependencies, call: ToolCall, key: str) -> ToolResult:
+    if call.tool_def is None:
+        call = await _described(deps, call)
     await _emit(deps, EventKind.TOOL_CALL, session, {"call": call})
-    if not deps.fast_audit:
-        await _audit(session, deps, "model", "tool_call", {"tool": call.tool, "call_id": call.id, "args": call.args})
-    action = ToolAction(call, deps.context.user_id, session.id, deps.context.run_id, key)
-    verdict = await _may_call(session, deps, action)
-    if isinstance(verdict, Allow):
-        result = await _run_observed(deps, verdict.call or call, key)
-        if not deps.fast_hooks:
-            await deps.gate.returned(action, result)
+    if _is_recorded(deps, key):  # it was judged, told and written down then
+        result: ToolResult = await deps.runtime.step(key, _replayed, call)
     else:
-        result = await _refused(deps, action, verdict, key)
-    if not deps.fast_audit:
-        await _audit(session, deps, "system", "tool_result", _result_payload(deps, call, result))
+        result = await _called(session, deps, call, key)
     await _emit(deps, EventKind.TOOL_RESULT, session, {"result": result})
     return result
+
+
+async def _called(session: AgentSession, deps: Dependencies, call: ToolCall, key: str) -> ToolResult:
+    if not deps.fast_audit:
+        await _audit(session, deps, "model", "tool_call", _call_payload(call))
+    if call.tool_def is None:
+        result = await _instead(deps, call, key, ToolResult.error_(call.id, await _unknown(deps, call.tool)))
+    else:
+        result = await _judged(session, deps, call, key)
+    if not deps.fast_audit:
+        await _audit(session, deps, "system", "tool_result", _result_payload(deps, call, result))
+    return result
+
+
+async def _judged(session: AgentSession, deps: Dependencies, call: ToolCall, key: str) -> ToolResult:
+    action = ToolAction(call, deps.context.user_id, session.id, deps.context.run_id, key)
+    verdict = await _may_call(session, deps, action)
+    if isinstance(verdict, Deny):
+        return await _instead(deps, call, key, ToolResult.denied_(call.id, verdict.reason))
+    if isinstance(verdict, Answer):
+        return await _instead(deps, call, key, ToolResult.success(call.id, verdict.text))
+    result = await _run_observed(deps, Permitted(call, verdict.call), key)
+    if not deps.fast_hooks:
+        await deps.gate.returned(action, result)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Permitted:
+    """A call that may run, and what a person made of it."""
+
+    asked: ToolCall
+    edited: ToolCall | None = None
+
+    @property
+    def call(self) -> ToolCall:
+        return self.edited or self.asked
+
+    def journal(self) -> dict[str, Any]:
+        """What the model asked for; a replay compares that, since it does not ask the person again."""
+        if self.call.args == self.asked.args:
+            return self.asked.journal()
+        return {**self.asked.journal(), "edited_args": self.call.args}
+
+
+async def _described(deps: Dependencies, call: ToolCall) -> ToolCall:
+    """The call with what its tool says of itself. Without that, nobody could say whether it may run."""
+    for tool in await deps.tools.list_tools():
+        if tool.name == call.tool:
+            return call.model_copy(update={"tool_def": tool})
+    return call
+
+
+async def _unknown(deps: Dependencies, name: str) -> str:
+    near = get_close_matches(name, [tool.name for tool in await deps.tools.list_tools()], 1)
+    return f"unknown tool: {name}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 async def _may_call(session: AgentSession, deps: Dependencies, action: ToolAction) -> Allow | Deny | Answer:
@@ -288,43 +381,62 @@ def _said(what: Asked | Decided) -> dict[str, Any]:
             assert_never(verdict)
 
 
-async def _refused(deps: Dependencies, action: ToolAction, verdict: Deny | Answer, key: str) -> ToolResult:
+async def _instead(deps: Dependencies, call: ToolCall, key: str, result: ToolResult) -> ToolResult:
     """The result of a call that did not run. It is a step too, so that a replay reads the same."""
-    call = action.call
-
-    async def refuse(call: ToolCall) -> ToolResult:
-        if isinstance(verdict, Answer):
-            return ToolResult.success(call.id, verdict.text)
-        return ToolResult.denied_(call.id, verdict.reason)
-
     if deps.fast_runtime:
-        return await refuse(call)
-    result: ToolResult = await deps.runtime.step(key, refuse, call)
-    return result
+        return result
+
+    async def tell(call: ToolCall) -> ToolResult:
+        return result
+
+    told: ToolResult = await deps.runtime.step(key, tell, call)
+    return told
 
 
-async def _run_observed(deps: Dependencies, call: ToolCall, key: str) -> ToolResult:
+async def _replayed(call: ToolCall) -> ToolResult:
+    raise RuntimeJournalError(f"the result of {call.tool} was recorded and is gone")
+
+
+async def _run_observed(deps: Dependencies, permitted: Permitted, key: str) -> ToolResult:
     if deps.fast_telemetry:
-        return await _run_journaled(deps, call, key)
+        return await _run_journaled(deps, permitted, key)
     from audit.core import telemetry
 
-    return await telemetry.observe_tool(deps.telemetry, call, deps.context, lambda: _run_journaled(deps, call, key))
+    return await telemetry.observe_tool(
+        deps.telemetry, permitted.call, deps.context, lambda: _run_journaled(deps, permitted, key)
+    )
 
 
-async def _run_journaled(deps: Dependencies, call: ToolCall, key: str) -> ToolResult:
+async def _run_journaled(deps: Dependencies, permitted: Permitted, key: str) -> ToolResult:
     call_at: CallAt | None = getattr(deps.tools, "call_at", None)
-    if call_at is not None and (nested := await call_at(call, key)) is not None:
+    if call_at is not None and (nested := await call_at(permitted.call, key)) is not None:
         return nested
-    if deps.fast_runtime:
-        return await deps.tools.call(call.tool, call.args, call_id=call.id)
     idempotency_key = f"{deps.context.run_id}:{key}"
 
-    async def run(call: ToolCall) -> ToolResult:
+    async def run(permitted: Permitted) -> ToolResult:
         async with set_run_context(get_run_context().with_overrides(idempotency_key=idempotency_key)):
-            return await deps.tools.call(call.tool, call.args, call_id=call.id)
+            return await _run(deps, permitted.call)
 
-    result: ToolResult = await deps.runtime.step(key, run, call, idempotency_key=idempotency_key)
+    if deps.fast_runtime:
+        return await run(permitted)
+    result: ToolResult = await deps.runtime.step(key, run, permitted, idempotency_key=idempotency_key)
     return result
+
+
+async def _run(deps: Dependencies, call: ToolCall) -> ToolResult:
+    try:
+        return await deps.tools.call(call.tool, call.args, call_id=call.id)
+    except Exception as error:  # a tool host should not raise; the model is told what it would have been told
+        log.warning("the tool host raised on %s", call.tool, exc_info=error)
+        return ToolResult.error_(call.id, str(error) or type(error).__name__)
+
+
+def _is_recorded(deps: Dependencies, key: str) -> bool:
+    """Whether a step only is replayed: nobody is asked, charged or told again for what has been done."""
+    if deps.fast_runtime:
+        return False
+    known: Callable[[str], bool] | None = getattr(deps.runtime, "is_recorded", None)
+    return known is not None and known(key)
 
 
 # --- telling ----------------------------------------------------------------------------------------------------------
@@ -344,6 +456,10 @@ async def _audit(session: AgentSession, deps: Dependencies, actor: str, action: 
         return
     user_id = deps.context.user_id
     await deps.audit_log.append(session_id=session.id, actor=actor, action=action, payload=payload, user_id=user_id)
+
+
+def _call_payload(call: ToolCall) -> dict[str, Any]:
+    return {"tool": call.tool, "call_id": call.id, "args": call.args, "destructive": call.is_destructive()}
 
 
 def _result_payload(deps: Dependencies, call: ToolCall, result: ToolResult) -> dict[str, Any]:

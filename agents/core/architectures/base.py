@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from agents.core.context_policy import DEFAULT_POLICY, ContextPolicy
 from agents.core.llm.base import Model
+from agents.core.llm.tokens import Tally
 from agents.core.runtime.base import Steps
 from agents.core.tools.base import ToolHost
 from audit.core.log import AuditLog
@@ -40,6 +42,7 @@ class AgentSession:
     interrupted: bool = False
     interruption_reason: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally, repr=False, compare=False)
 
     def interrupt(self, reason: str) -> None:
         self.interrupted, self.interruption_reason = True, reason
@@ -85,6 +88,7 @@ class Dependencies:
     desk: Desk | None = None
     response_tone: str | None = None
     workspace: Any | None = None
+    context_policy: ContextPolicy = DEFAULT_POLICY
 
 
 @runtime_checkable

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from agents.core import loop
 from agents.core.architectures.base import AgentSession, Dependencies
+from agents.core.context_window import keep_within
 from agents.core.prompt import opening
 from loom.events import Event
 from loom.messages import Message, Role, ToolCall, ToolDef
@@ -51,6 +52,9 @@ class ReAct:
             if deps.desk is not None:
                 deps.desk.restore(session.messages)
             tools = await deps.tools.list_tools()
+            await keep_within(session, deps, step=step, tools=tools)
+            if session.interrupted:
+                return
             reply = await loop.call_model(
                 session, deps, session.messages, step=f"{step}/model", tools=tools, output_schema=deps.output_schema
             )
@@ -62,7 +66,7 @@ class ReAct:
                 return
             calls = known(reply.tool_calls, tools)
             results = await loop.call_tools(session, deps, calls, step=step)
-            session.messages.extend(loop.tool_messages(calls, results))
+            session.messages.extend(loop.tool_messages(calls, results, deps.context_policy.max_result_chars))
         session.interrupt("max_turns_exceeded")
 
 

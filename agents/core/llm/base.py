@@ -15,7 +15,9 @@ class Model(Protocol):
     """A language model.
 
     `complete` is optional; a model without it is streamed. `supports_native_structured_output` (default False) says
-    that `output_schema` is enforced by the provider. Failures are `loom.errors.ModelError`s.
+    that `output_schema` is enforced by the provider. A model that the lists of prices and sizes do not know says them
+    in `price`, `max_input_tokens` and `max_output_tokens`, and counts its input in `count_input(messages)`, all
+    optional. Failures are `loom.errors.ModelError`s.
     """
 
     @property

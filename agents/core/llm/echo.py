@@ -1,12 +1,14 @@
 """A model that needs nothing: it says what it hears. For demos, tests and measurements."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 import anyio
 
 from agents.core.llm.base import Completion
 from agents.core.llm.pieces import words
+from agents.core.llm.pricing import read_price
 from loom.messages import Message, ModelChunk, Role, ToolDef, Usage
 
 
@@ -19,6 +21,8 @@ class EchoModel:
         self._prefix = prefix
         self._chunk_delay_s = chunk_delay_s
         self._cost_per_token = cost_per_token
+        per_million = Decimal(str(cost_per_token)) * 1_000_000
+        self.price = read_price({"in": per_million, "out": per_million})
 
     async def complete(
         self,
@@ -54,10 +58,13 @@ class EchoModel:
             yield ModelChunk(kind="text", text=word)
         yield ModelChunk(kind="finish", finish_reason="stop", usage=self._usage(messages, text))
 
+    def count_input(self, messages: Sequence[Message]) -> int:
+        return sum(len(m.content.split()) for m in messages)
+
     def _answer(self, messages: list[Message]) -> str:
         heard = next((m.content for m in reversed(messages) if m.role is Role.USER), "")
         return self._prefix + heard
 
     def _usage(self, messages: list[Message], text: str) -> Usage:
-        heard, said = sum(len(m.content.split()) for m in messages), len(text.split())
+        heard, said = self.count_input(messages), len(text.split())
         return Usage(input_tokens=heard, output_tokens=said, cost_usd=(heard + said) * self._cost_per_token)

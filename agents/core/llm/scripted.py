@@ -7,6 +7,7 @@ from typing import Any
 
 from agents.core.llm.base import Completion
 from agents.core.llm.pieces import words
+from agents.core.llm.pricing import FREE
 from loom.messages import Message, ModelChunk, ToolCall, ToolDef, Usage
 
 
@@ -30,10 +31,15 @@ class ScriptedModel:
     """
 
     name = "scripted"
+    price = FREE  # what a turn is said to cost is in its usage
 
     def __init__(self, turns: Sequence[ScriptedTurn | Answer]) -> None:
         self._turns = list(turns)
         self._played = 0
+
+    def count_input(self, messages: Sequence[Message]) -> int:
+        """Nothing: what a turn is said to take is in its usage, and not known before."""
+        return 0
 
     @property
     def remaining(self) -> int:
