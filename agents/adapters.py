@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import anyio
@@ -16,6 +13,7 @@ from anyio.abc import TaskGroup
 from agents import stream
 from agents.core.agent import prompt_of
 from agents.core.runtime.journal import JournalSession
+from agents.core.runtime.written import storable
 from agents.models import Run
 from governance.tenancy import unit
 from loom.errors import Conflict, Unavailable
@@ -196,22 +194,3 @@ class Conversation(Nothing):
 def session_of(run_id: UUID) -> str:
     """The session of a run that was started without one."""
     return f"sess_{run_id.hex}"
-
-
-_NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
-
-
-def storable(value: Any) -> Any:
-    """A JSON value as PostgreSQL can hold it.
-
-    NUL and lone surrogates become U+FFFD, numbers that JSON lacks become text.
-    """
-    if isinstance(value, str):
-        return _NOT_STORABLE.sub("\ufffd", value) if _NOT_STORABLE.search(value) else value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, dict):
-        return {storable(key): storable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [storable(item) for item in value]
-    return value

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, Field
+from pydantic_core import to_jsonable_python
 
 from loom.messages import FROZEN, ModelChunk, ToolCall, ToolResult, utcnow
 
@@ -139,6 +140,6 @@ def record_of(event: Event) -> Record | None:
         kind = Kind.HANDOFF if name.endswith("handoff") else f"architecture.{name}"
     if kind is None:
         return None
-    data = event.model_dump(mode="json", include={"payload"})["payload"]
-    data.pop("output", None)  # the step that made it has recorded it
+    told = {name: value for name, value in event.payload.items() if name != "output"}  # its step has recorded that
+    data = to_jsonable_python(told, fallback=str, bytes_mode="base64")
     return Record(kind=kind, step_key=event.worker, data=data)

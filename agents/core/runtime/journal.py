@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, Protocol, get_type_hints
+from typing import Any, Protocol
 
-from pydantic import TypeAdapter
-from pydantic_core import to_jsonable_python
+from pydantic import ValidationError
 
-from loom.errors import NonDeterminism
+from agents.core.runtime.written import codec_for, written
+from loom.errors import NonDeterminism, RuntimeJournalError
 from loom.events import Event, Kind, Record, record_of
 from loom.ids import deterministic_hash
 
@@ -51,11 +51,15 @@ class JournalSession:
         self._journal = journal
         self._started = {r.step_key: r for r in recorded if r.kind.endswith(".started")}
         self._completed = {r.step_key: r for r in recorded if r.kind in _ENDS and "value" in r.data}
-        self._noted = Counter((r.kind, r.step_key) for r in recorded)
+        self._noted = Counter(_said(r) for r in recorded if not r.kind.endswith(".started") and "value" not in r.data)
 
     async def deliver(self, name: str, payload: Any) -> None:
         self._journal.post(Record(kind="architecture.signal", data={"name": name, "payload": payload}))
         await self._journal.flush()
+
+    def is_recorded(self, name: str) -> bool:
+        """Whether this step has ended before, so that `step` gives back what it came to."""
+        return name in self._completed
 
     async def step(
         self,
@@ -65,44 +69,68 @@ class JournalSession:
         idempotency_key: str | None = None,
         **kwargs: Any,
     ) -> Any:
-        """The recorded result of this step, or the result of running it now."""
-        kind = _kind_of(name)
+        """The recorded result of this step, or the result of running it now.
+
+        Both are read from what is written, so that a run goes on alike whether it was interrupted or not.
+        """
         intent = _intent(fn, args, kwargs)
-        if (before := self._started.get(name)) is not None:
-            _check_same(name, before, intent)
-        if (after := self._completed.get(name)) is not None:
-            return _codec(fn).validate_python(after.data["value"])
-        started, completed = _KINDS[kind]
-        if before is None and started:
-            extra = {"idempotency_key": idempotency_key} if idempotency_key else {}
-            self._journal.post(Record(kind=started, step_key=name, data={**intent, **extra}))
-        if kind not in _HARMLESS:
-            await self._journal.flush()
-        value = await fn(*args, **kwargs)
-        written = to_jsonable_python(value, fallback=str)
-        self._journal.post(Record(kind=completed, step_key=name, data={"value": written}))
-        return value
+        self._check(name, intent)
+        if (after := self._completed.get(name)) is None:
+            await self._begin(name, intent, {"idempotency_key": idempotency_key} if idempotency_key else {})
+            after = self._end(name, await fn(*args, **kwargs))
+        try:
+            return codec_for(fn).validate_python(after.data["value"])
+        except ValidationError as error:
+            raise RuntimeJournalError(f"the result of step {name!r} does not fit: {error}", step_key=name) from error
 
     async def stream_step(
         self, name: str, fn: Callable[..., AsyncIterator[Any]], *args: Any, **kwargs: Any
     ) -> AsyncIterator[Any]:
         """Pass a stream through and record it when it is whole; replayed, it comes at once."""
+        intent = _intent(fn, args, kwargs)
+        self._check(name, intent)
+        if (after := self._completed.get(name)) is not None:
+            for item in after.data["value"]:
+                yield item
+            return
+        await self._begin(name, intent, {})
+        items = []
+        async for item in fn(*args, **kwargs):
+            items.append(written(item))
+            yield items[-1]
+        self._end(name, items)
 
-        async def collect() -> list[Any]:
-            return [item async for item in fn(*args, **kwargs)]
+    def _check(self, name: str, intent: dict[str, Any]) -> None:
+        if (before := self._started.get(name)) is not None:
+            _check_same(name, before, intent)
 
-        for item in await self.step(name, collect):
-            yield item
+    async def _begin(self, name: str, intent: dict[str, Any], extra: dict[str, Any]) -> None:
+        kind = _kind_of(name)
+        started, _ = _KINDS[kind]
+        if started and name not in self._started:
+            self._journal.post(Record(kind=started, step_key=name, data={**intent, **extra}))
+        if kind not in _HARMLESS:
+            await self._journal.flush()
+
+    def _end(self, name: str, value: Any) -> Record:
+        record = Record(kind=_KINDS[_kind_of(name)][1], step_key=name, data={"value": written(value)})
+        self._journal.post(record)
+        return record
 
     def note(self, event: Event) -> None:
         """Write an event that is no step. What a replay says again is not written again."""
         record = record_of(event)
-        if record is None:
+        if record is None or record.kind in _ENDS:  # what a step records needs no note
             return
-        if self._noted[record.kind, record.step_key] > 0:
-            self._noted[record.kind, record.step_key] -= 1
+        if self._noted and self._noted[said := _said(record)] > 0:
+            self._noted[said] -= 1
             return
         self._journal.post(record)
+
+
+def _said(record: Record) -> tuple[str, str, str]:
+    """What two notes are the same by: a note of a step that is only replayed never comes, and hides no later one."""
+    return record.kind, record.step_key, deterministic_hash(written(record.data))
 
 
 def _kind_of(name: str) -> str:
@@ -113,33 +141,17 @@ def _kind_of(name: str) -> str:
 def _intent(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """What a step is about to do, as the journal tells it. A single argument may say it itself, by `journal()`."""
     if len(args) == 1 and not kwargs and hasattr(args[0], "journal"):
-        told: dict[str, Any] = args[0].journal()
+        told: dict[str, Any] = written(args[0].journal())
         return told
     name = getattr(fn, "__name__", type(fn).__name__)
-    digest = deterministic_hash(to_jsonable_python([args, kwargs], fallback=str))
+    digest = deterministic_hash(written([args, kwargs]))
     return {"step": name, "arguments_hash": digest}
 
 
 def _check_same(name: str, before: Record, intent: dict[str, Any]) -> None:
     recorded = {key: value for key, value in before.data.items() if key in intent}
-    if deterministic_hash(recorded) != deterministic_hash(to_jsonable_python(intent, fallback=str)):
+    if deterministic_hash(recorded) != deterministic_hash(intent):
         raise NonDeterminism(
             f"step {name!r} was recorded as {recorded} and is now {intent}: the code or the agent has changed since",
             step_key=name,
         )
-
-
-_codecs: dict[Any, TypeAdapter[Any]] = {}
-
-
-def _codec(fn: Any) -> TypeAdapter[Any]:
-    """How a recorded value is read back: by the return type that the step declares."""
-    fn = getattr(fn, "func", fn)  # a partial
-    code = getattr(fn, "__code__", fn)  # closures of one function share it
-    if code not in _codecs:
-        try:
-            returned = get_type_hints(fn).get("return", Any)
-        except (NameError, TypeError):  # a type that only the checker sees: the plain JSON is given back
-            returned = Any
-        _codecs[code] = TypeAdapter(returned)
-    return _codecs[code]

@@ -1,0 +1,76 @@
+"""Values as a journal holds them, and how they are read back."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+from pydantic_core import to_jsonable_python
+
+from audit.core.canonical import plain
+
+_NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def written(value: Any) -> Any:
+    """A value as it is written down. It never fails: what has no JSON form becomes a text that says what it was."""
+    try:
+        return storable(to_jsonable_python(value, fallback=str))
+    except Exception:  # a foreign object may raise anything; what a step has done must be written down
+        return plain(value)
+
+
+def storable(value: Any) -> Any:
+    """A JSON value as PostgreSQL can hold it and gives it back. Applied to its own result it changes nothing.
+
+    NUL and lone surrogates become U+FFFD, numbers that JSON lacks become text, and whole floats that `jsonb` would
+    write without a point become whole numbers.
+    """
+    if isinstance(value, str):
+        return _NOT_STORABLE.sub("\ufffd", value) if _NOT_STORABLE.search(value) else value
+    if isinstance(value, float):
+        return _number(value)
+    if isinstance(value, dict):
+        return {storable(key): storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(item) for item in value]
+    return value
+
+
+def _number(value: float) -> float | int | str:
+    if not math.isfinite(value):
+        return str(value)
+    return int(value) if abs(value) >= 2**53 else value or 0.0
+
+
+_ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
+_codecs: dict[Any, TypeAdapter[Any]] = {}
+
+
+def codec_for(fn: Any) -> TypeAdapter[Any]:
+    """How a recorded result is read back: by the return type that the function declares, else as plain JSON."""
+    while (inner := getattr(fn, "__wrapped__", None) or (fn.func if isinstance(fn, partial) else None)) is not None:
+        fn = inner
+    code = getattr(fn, "__code__", None)
+    if code is None:  # an object that can be called
+        return _ANYTHING if fn is type(fn).__call__ else codec_for(type(fn).__call__)
+    try:
+        # Closures of one function share its code, but not what their annotations mean.
+        key = (code, fn.__annotations__.get("return"))
+        if key not in _codecs:
+            _codecs[key] = _made(fn)
+        return _codecs[key]
+    except TypeError:  # an annotation without a hash
+        return _made(fn)
+
+
+def _made(fn: Callable[..., Any]) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(get_type_hints(fn).get("return", Any))
+    except (NameError, TypeError, PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
+        return _ANYTHING  # a type that only the checker sees, or one without a JSON form
