@@ -18,6 +18,7 @@ from asgiref.sync import async_to_sync
 from django.db import connection
 
 from agents import api, stream
+from agents.stream import ears, following, nudges
 from governance import services as governance
 from loom.events import Kind, Record
 
@@ -240,13 +241,13 @@ def test_a_stream_of_a_run_that_is_not_there_is_a_problem(job: Job, globex: Any)
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The units of database work that watching takes."""
-    done, unit = [], stream.unit
+    done, unit = [], following.unit
 
     def counting(*work: Any) -> Any:
         done.append(work)
         return unit(*work)
 
-    monkeypatch.setattr(stream, "unit", counting)
+    monkeypatch.setattr(following, "unit", counting)
     return done
 
 
@@ -275,7 +276,7 @@ async def test_one_reads_for_all_who_watch(acme: Any, reads: list[Any]) -> None:
 
     assert seen == [list(range(1, 13))] * 100
     assert statements <= 2 * events
-    assert stream._feeds[asyncio.get_running_loop()] == {}
+    assert following._feeds[asyncio.get_running_loop()] == {}
 
 
 async def test_a_watcher_who_leaves_takes_everything_along(acme: Any) -> None:
@@ -284,12 +285,12 @@ async def test_a_watcher_who_leaves_takes_everything_along(acme: Any) -> None:
     notices: AsyncGenerator[stream.Notice | None, None] = stream.follow(acme.tenant.pk, run.pk)
 
     first = await anext(notices)
-    watched = set(stream._feeds[loop])
+    watched = set(following._feeds[loop])
     await notices.aclose()
     await anyio.sleep(0.1)
 
     assert first is not None
-    assert (watched, stream._feeds[loop], stream._ears[loop]) == ({run.pk}, {}, {})
+    assert (watched, following._feeds[loop], ears._ears[loop]) == ({run.pk}, {}, {})
 
 
 async def test_silence_is_broken_by_a_comment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,9 +312,9 @@ async def test_a_stream_without_redis_goes_on(acme: Any, monkeypatch: pytest.Mon
         raise ConnectionRefusedError
 
     run, append = await anyio.to_thread.run_sync(_begin, acme)
-    monkeypatch.setattr(stream, "get_channel_layer", Layer)
-    monkeypatch.setattr(stream, "_redis", no_client)
-    monkeypatch.setattr(stream, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(ears, "get_channel_layer", Layer)
+    monkeypatch.setattr(nudges, "_redis", no_client)
+    monkeypatch.setattr(following, "POLL_SECONDS", 0.1)
     seen = []
 
     async with anyio.create_task_group() as tasks:

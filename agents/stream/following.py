@@ -1,15 +1,8 @@
-"""How watchers hear of a run.
-
-The channel layer carries nudges ("run X changed"), never payloads: who misses one reads the journal a moment later.
-The text that a model is saying right now is kept in Redis for a few minutes, so that a watcher who joins in the
-middle sees it whole.
-"""
+"""Who watches: the journal of a run as it grows, and the runs of a tenant as they change."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
@@ -21,107 +14,19 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import anyio
-import redis
-import redis.asyncio
-from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
-from django.conf import settings
 from pydantic_core import to_json
 
 from agents.models import Run, RunEvent
+from agents.stream.ears import lend_ear
+from agents.stream.nudges import Deltas, run_group, tenant_group
 from governance.tenancy import unit
 from loom.errors import Denied
 from loom.events import Kind
 from loom.messages import utcnow
 
-DELTA_SECONDS = 300
 PAGE = 500
 POLL_SECONDS = 3.0
 GUARD_SECONDS = 2.0
-
-_STATUS = {
-    Kind.RUN_RESUMED: Run.Status.RUNNING,
-    Kind.RUN_WAITING: Run.Status.WAITING,
-    Kind.RUN_SUCCEEDED: Run.Status.SUCCEEDED,
-    Kind.RUN_FAILED: Run.Status.FAILED,
-    Kind.RUN_CANCELLED: Run.Status.CANCELLED,
-}
-
-log = logging.getLogger(__name__)
-
-
-def run_group(tenant_id: UUID, run_id: UUID) -> str:
-    return f"t.{tenant_id}.run.{run_id}"
-
-
-def tenant_group(tenant_id: UUID) -> str:
-    return f"t.{tenant_id}"
-
-
-async def nudge(tenant_id: UUID, run_id: UUID, seq: int, kind: str) -> None:
-    """Tell the run's watchers that its journal reaches `seq`; and the tenant's when its status changed."""
-    layer = get_channel_layer()
-    try:
-        await layer.group_send(run_group(tenant_id, run_id), {"type": "run.event", "seq": seq})
-        if kind in _STATUS:
-            message = {"type": "run.changed", "run_id": str(run_id), "status": _STATUS[kind]}
-            await layer.group_send(tenant_group(tenant_id), message)
-    except (redis.RedisError, OSError) as error:
-        log.warning("watchers are not told, they will see it on their next look: %s", error)
-
-
-def nudge_tenant(tenant_id: UUID, run_id: UUID, status: str) -> None:
-    """The same from synchronous code, for a run that has just been accepted."""
-    layer = get_channel_layer()
-    message = {"type": "run.changed", "run_id": str(run_id), "status": status}
-    try:
-        async_to_sync(layer.group_send)(tenant_group(tenant_id), message)
-    except (redis.RedisError, OSError) as error:
-        log.warning("watchers are not told, they will see it on their next look: %s", error)
-
-
-class Deltas:
-    """What the models of a run are saying right now: the text so far of each step, by step key."""
-
-    def __init__(self, tenant_id: UUID, run_id: UUID) -> None:
-        self._key = f"loom:t:{tenant_id}:run:{run_id}:deltas"
-        self._group = run_group(tenant_id, run_id)
-
-    async def publish(self, texts: dict[str, str]) -> None:
-        """Keep the texts and nudge. Losing them loses nothing that is not in the finished message."""
-        client = _redis()
-        try:
-            await client.set(self._key, json.dumps(texts), ex=DELTA_SECONDS)
-            await get_channel_layer().group_send(self._group, {"type": "run.delta"})
-        except (redis.RedisError, OSError) as error:
-            log.debug("live text is not shown: %s", error)
-
-    async def read(self) -> dict[str, str]:
-        try:
-            text = await _redis().get(self._key)
-        except (redis.RedisError, OSError):
-            return {}
-        return json.loads(text) if text else {}
-
-    async def clear(self) -> None:
-        try:
-            await _redis().delete(self._key)
-        except (redis.RedisError, OSError) as error:
-            log.debug("live text is not cleared, it expires: %s", error)
-
-
-_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
-
-
-def _redis() -> Any:
-    """One client for each event loop: connections of one loop are of no use in another."""
-    loop = asyncio.get_running_loop()
-    if loop not in _clients:
-        _clients[loop] = redis.asyncio.Redis.from_url(settings.LOOM.redis_url, socket_connect_timeout=0.5)
-    return _clients[loop]
-
-
-# --- watching ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -187,7 +92,7 @@ async def follow_tenant(
             heard.append(message)
             changed.set()
 
-    ear = _lend_ear(tenant_group(tenant_id), hear)
+    ear = lend_ear(tenant_group(tenant_id), hear)
     try:
         while True:
             await guard.check()
@@ -245,36 +150,32 @@ class _Feed:
         self._changed = anyio.Event()
         self._line_changes = self._text_changes = 1
         self._lines_read = self._texts_read = 0
-        self._looked_at = time.monotonic()
-        self._tail: deque[Notice] = deque()
+        self._tail: list[Notice] = []
         self._before_tail: int | None = None  # the tail has every line after this one
         self._texts: dict[str, str] = {}
         self._finished: set[str] = set()
         self.watchers = 0
-        self._ear = _lend_ear(run_group(tenant_id, run_id), self._hear)
+        self._ear = lend_ear(run_group(tenant_id, run_id), self._hear)
+        self._timer = self._ear.loop.call_later(POLL_SECONDS, self._tick)
 
     @property
     def version(self) -> tuple[int, int]:
         return self._line_changes, self._text_changes
 
     async def changes(self, known: tuple[int, int]) -> bool:
-        """Wait for something new; no when nothing was heard for a while. Then somebody looks without being told."""
-        if self.version != known:
-            return True
-        with anyio.move_on_after(POLL_SECONDS):
+        """Wait for something new; no when nothing was heard for a while, and it is time to look without being told."""
+        if self.version == known:
             await self._changed.wait()
-            return True
-        if time.monotonic() - self._looked_at >= POLL_SECONDS:
-            self._line_changes += 1
-        return False
+        return self.version != known
 
     async def lines_after(self, seq: int) -> list[Notice]:
         """What comes after a line, a page at most."""
         if self._before_tail is not None and seq >= self._before_tail:
-            async with self._lock:
-                await self._extend_tail()
+            if self._lines_read != self._line_changes:
+                async with self._lock:
+                    await self._extend_tail()
             if seq >= self._before_tail:
-                return [line for line in self._tail if line.seq is not None and line.seq > seq]
+                return self._tail[seq - self._before_tail :]  # numbers have no gaps
         lines = await self._read(seq)
         if len(lines) < PAGE and self._before_tail is None:
             self._before_tail = seq + len(lines)
@@ -282,14 +183,9 @@ class _Feed:
 
     async def texts(self) -> dict[str, str]:
         """What models are saying, of the steps that are not finished."""
-        async with self._lock:
-            if self._texts_read != self._text_changes:
-                changes = self._text_changes
-                texts = await self._deltas.read()
-                if new := texts.keys() - self._texts.keys():
-                    self._finished |= await unit(self._tenant_id, self._finished_of)(new)
-                self._texts = texts
-                self._texts_read = changes
+        if self._texts_read != self._text_changes:
+            async with self._lock:
+                await self._read_texts()
         return {step_key: text for step_key, text in self._texts.items() if step_key not in self._finished}
 
     async def has_ended_at(self, seq: int) -> bool:
@@ -305,20 +201,21 @@ class _Feed:
         """The last to leave turns off the light. Without `await`: it also runs while a generator is thrown away."""
         self.watchers -= 1
         if self.watchers == 0:
+            self._timer.cancel()
             self._ear.leave(self._hear)
             _feeds[self._ear.loop].pop(self._run_id, None)
 
     async def _extend_tail(self) -> None:
         if self._lines_read == self._line_changes:
-            return
+            return  # another watcher was faster
         changes = self._line_changes
-        self._looked_at = time.monotonic()
         while lines := await self._read(self._tail[-1].seq if self._tail else self._before_tail):
-            self._tail.extend(lines)
-            while len(self._tail) > PAGE:
-                self._before_tail = self._tail.popleft().seq
+            self._tail += lines
             if len(lines) < PAGE:
                 break
+        if surplus := self._tail[:-PAGE]:
+            self._before_tail = surplus[-1].seq
+            del self._tail[: len(surplus)]
         self._lines_read = changes
 
     async def _read(self, seq: int | None) -> list[Notice]:
@@ -330,6 +227,13 @@ class _Feed:
         self._finished.update(line.step_key for line in lines if line.kind == Kind.MODEL_COMPLETED)
         return lines
 
+    async def _read_texts(self) -> None:
+        changes = self._text_changes
+        texts = await self._deltas.read()
+        if new := texts.keys() - self._texts.keys():
+            self._finished |= await unit(self._tenant_id, self._finished_of)(new)
+        self._texts, self._texts_read = texts, changes
+
     def _finished_of(self, step_keys: Iterable[str]) -> set[str]:
         """Texts outlive their step for a moment."""
         lines = RunEvent.objects.filter(run_id=self._run_id, kind=Kind.MODEL_COMPLETED, step_key__in=step_keys)
@@ -338,6 +242,15 @@ class _Feed:
     def _hear(self, message: dict[str, Any] | None) -> None:
         self._line_changes += message is None or message["type"] != "run.delta"
         self._text_changes += message is None or message["type"] == "run.delta"
+        self._wake()
+
+    def _tick(self) -> None:
+        """Nudges may be lost: now and then the watchers look without one."""
+        self._lines_read = 0
+        self._wake()
+        self._timer = self._ear.loop.call_later(POLL_SECONDS, self._tick)
+
+    def _wake(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
 
@@ -350,60 +263,3 @@ def _join_run(tenant_id: UUID, run_id: UUID) -> _Feed:
     feed = feeds.get(run_id) or feeds.setdefault(run_id, _Feed(tenant_id, run_id))
     feed.watchers += 1
     return feed
-
-
-Hear = Callable[[dict[str, Any] | None], None]
-
-
-class _Ear:
-    """A group of the channel layer as this process hears it, for as long as somebody listens.
-
-    Listeners get each message, and None when some may have been missed.
-    """
-
-    def __init__(self, group: str) -> None:
-        self._group = group
-        self._listeners: list[Hear] = []
-        self.loop = asyncio.get_running_loop()
-        # In no task group: it outlives the listener that came first. And by no anyio cancellation, which is given again
-        # at each `await`, so that the layer could not take back its subscription.
-        self._listening = self.loop.create_task(self._listen())
-
-    def join(self, hear: Hear) -> None:
-        self._listeners.append(hear)
-
-    def leave(self, hear: Hear) -> None:
-        self._listeners.remove(hear)
-        if not self._listeners:
-            self._listening.cancel()
-            _ears[self.loop].pop(self._group, None)
-
-    async def _listen(self) -> None:
-        layer = get_channel_layer()
-        while True:
-            try:
-                channel = await layer.new_channel()
-                try:
-                    await layer.group_add(self._group, channel)
-                    self._tell(None)
-                    while True:
-                        self._tell(await layer.receive(channel))
-                finally:
-                    await layer.group_discard(self._group, channel)
-            except (redis.RedisError, OSError) as error:
-                log.warning("no nudges for %s, its watchers look now and then: %s", self._group, error)
-                await anyio.sleep(POLL_SECONDS)
-
-    def _tell(self, message: dict[str, Any] | None) -> None:
-        for hear in tuple(self._listeners):
-            hear(message)
-
-
-_ears: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Ear]] = WeakKeyDictionary()
-
-
-def _lend_ear(group: str, hear: Hear) -> _Ear:
-    ears = _ears.setdefault(asyncio.get_running_loop(), {})
-    ear = ears.get(group) or ears.setdefault(group, _Ear(group))
-    ear.join(hear)
-    return ear
