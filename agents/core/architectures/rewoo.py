@@ -152,15 +152,8 @@ class ReWOO:
             yield told(session, deps, "rewoo.plan_created", steps=[step.model_dump() for step in plan.steps])
         else:
             yield told(session, deps, "rewoo.empty_plan", reason="no tool is needed")
-        for number, level in enumerate(plan.levels(), start=1):
-            yield told(session, deps, "rewoo.level_started", level=number, steps=[step.id for step in level])
-            work = [partial(self._run_step, session, deps, tools, step, dict(results)) for step in level]
-            for result in await together(work, limit=None if self.parallel_levels else 1):
-                results[result.step_id] = result
-                yield told(
-                    session, deps, "rewoo.step_completed", step_id=result.step_id, tool=result.tool, error=result.error
-                )
-            session.metadata["step_results"] = [result.model_dump() for result in results.values()]
+        async for event in self._gather(session, deps, tools, plan, results):
+            yield event
         yield told(session, deps, "rewoo.solver_started", evidence=len(results))
         answer = await ask(
             session,
@@ -195,6 +188,25 @@ class ReWOO:
             else:
                 return ReWOOPlan(steps=calls.root[: self.max_steps])
         return None
+
+    async def _gather(
+        self,
+        session: AgentSession,
+        deps: Dependencies,
+        tools: Sequence[ToolDef],
+        plan: ReWOOPlan,
+        results: dict[str, ReWOOStepResult],
+    ) -> AsyncIterator[Event]:
+        """Run the plan level by level and fill in the results."""
+        for number, level in enumerate(plan.levels(), start=1):
+            yield told(session, deps, "rewoo.level_started", level=number, steps=[step.id for step in level])
+            work = [partial(self._run_step, session, deps, tools, step, dict(results)) for step in level]
+            for result in await together(work, limit=None if self.parallel_levels else 1):
+                results[result.step_id] = result
+                yield told(
+                    session, deps, "rewoo.step_completed", step_id=result.step_id, tool=result.tool, error=result.error
+                )
+            session.metadata["step_results"] = [result.model_dump() for result in results.values()]
 
     async def _run_step(
         self,

@@ -16,6 +16,7 @@ from loom.events import Event, EventKind, Record
 from loom.messages import Message, Role, ToolCall, Usage
 
 INSTRUCTIONS = "You are a careful clerk."
+SPENT = 10_000  # the output tokens of each model call
 Line = str | ScriptedTurn | Exception
 
 
@@ -65,13 +66,13 @@ class Stage:
             self.asked.append(list(messages))
             if isinstance(line, Exception):
                 raise line
-            return line if isinstance(line, ScriptedTurn) else ScriptedTurn(line, usage=Usage(output_tokens=10))
+            return line if isinstance(line, ScriptedTurn) else ScriptedTurn(line, usage=Usage(output_tokens=SPENT))
 
         return answer
 
 
 def calls(*wanted: ToolCall) -> ScriptedTurn:
-    return ScriptedTurn(tool_calls=list(wanted), usage=Usage(output_tokens=10))
+    return ScriptedTurn(tool_calls=list(wanted), usage=Usage(output_tokens=SPENT))
 
 
 @dataclass

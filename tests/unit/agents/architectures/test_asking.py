@@ -12,8 +12,9 @@ from agents.core.architectures.resolver import BY_NAME, resolve_architecture
 from agents.core.architectures.rewoo import ReWOO
 from agents.core.architectures.self_refine import SelfRefine
 from agents.core.architectures.tree_of_thoughts import TreeOfThoughts
-from agents.core.llm.scripted import ScriptedModel
+from agents.core.llm.scripted import ScriptedModel, ScriptedTurn
 from agents.core.stop_hooks import StopHookResult
+from loom.messages import Role, ToolCall
 from memory.core.backends.in_memory import InMemoryMemory
 from tests.unit.agents.architectures.stage import INSTRUCTIONS, Stage, replayed
 
@@ -74,6 +75,20 @@ async def test_an_agent_that_a_hook_sends_back_replays_and_knows_what_it_said(na
     for call in range(len(lines), 2 * len(lines)):
         assert "Go." in [m.content for m in stage.asked[call]]
         assert "answer" in [m.content for m in stage.asked[call]]
+
+
+async def test_an_agent_that_is_sent_back_shows_its_earlier_tool_calls_to_nobody_without_tools():
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    add_up = ScriptedTurn("I add.", [ToolCall(tool="add", args={"a": 1, "b": 2})])
+    stage = Stage([add_up, "3", "no issues", "three", "no issues"])
+
+    await stage.run(SelfRefine(), "1 + 2?", tools=[add], stop_hooks=[Twice()])
+
+    critic = stage.asked[4]
+    assert [m.content for m in critic[1:-1]] == ["1 + 2?", "I add.", "3"]
+    assert not any(m.tool_calls or m.role is Role.TOOL for m in critic)
 
 
 @EACH

@@ -148,13 +148,13 @@ def test_what_is_no_plan_has_no_steps(said):
 
 
 async def test_calls_are_charged_to_the_user_and_a_spent_budget_ends_it():
-    budget = StandardBudget(BudgetConfig(per_user_max_tokens=20))
+    budget = StandardBudget(BudgetConfig(per_user_max_tokens=20_000))
     stage = Stage([PLAN, "10", "never asked"])
 
     result = await stage.run(PlanAndExecute(), "What does tea cost?", budget=budget)
 
     assert result.interruption_reason == "budget:per_user_max_tokens"
-    assert budget.usage_for("ann")["tokens_total"] == 20
+    assert budget.usage_for("ann")["tokens_total"] == 20_000
     assert budget.usage_for(None)["tokens_total"] == 0
 
 
@@ -176,7 +176,7 @@ async def test_the_answer_can_be_typed_and_an_answer_that_does_not_fit_is_sent_b
     result = await stage.run(PlanAndExecute(), "What does tea cost?", output_schema=Bill, budget=budget)
 
     assert result.parsed == Bill(total=12)
-    assert budget.usage_for("ann")["tokens_total"] == 40
+    assert budget.usage_for("ann")["tokens_total"] == 40_000
     assert [m.content for m in stage.asked[3]][-3:-1] == ["What does tea cost?", "It is twelve."]
 
 

@@ -142,14 +142,14 @@ async def test_a_score_of_eight_of_ten_is_not_perfect():
 
 
 async def test_calls_are_charged_to_the_user_and_a_spent_budget_ends_it():
-    budget = StandardBudget(BudgetConfig(per_user_max_tokens=20))
+    budget = StandardBudget(BudgetConfig(per_user_max_tokens=20_000))
     stage = Stage(THREE)
 
     result = await stage.run(Reflexion(), "2 + 3?", budget=budget)
 
     assert result.interruption_reason == "budget:per_user_max_tokens"
     assert len(stage.asked) == 2
-    assert budget.usage_for("ann")["tokens_total"] == 20
+    assert budget.usage_for("ann")["tokens_total"] == 20_000
 
 
 async def test_a_denied_tool_is_told_and_never_run():

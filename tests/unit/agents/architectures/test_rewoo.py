@@ -264,13 +264,13 @@ async def test_a_plan_is_cut_at_the_most_steps():
 
 
 async def test_calls_are_charged_to_the_user_and_a_spent_budget_ends_it():
-    budget = StandardBudget(BudgetConfig(per_user_max_tokens=10))
+    budget = StandardBudget(BudgetConfig(per_user_max_tokens=10_000))
     stage = Stage([DOUBLE_TWICE, "never asked"])
 
     result = await stage.run(ReWOO(), "Double 3 twice.", tools=[double], budget=budget)
 
     assert result.interruption_reason == "budget:per_user_max_tokens"
-    assert budget.usage_for("ann")["tokens_total"] == 10
+    assert budget.usage_for("ann")["tokens_total"] == 10_000
     assert budget.usage_for(None)["tokens_total"] == 0
 
 

@@ -100,14 +100,14 @@ async def test_another_stop_phrase_is_told_to_the_critic_and_obeyed():
 
 
 async def test_every_call_is_charged_to_the_user_and_a_spent_budget_keeps_the_draft():
-    budget = StandardBudget(BudgetConfig(per_user_max_tokens=15))
+    budget = StandardBudget(BudgetConfig(per_user_max_tokens=15_000))
     stage = Stage(["draft", "too short", "never asked"])
 
     result = await stage.run(SelfRefine(), "Write a note.", budget=budget)
 
     assert (result.output, result.interrupted) == ("draft", True)
     assert result.interruption_reason == "budget:per_user_max_tokens"
-    assert budget.usage_for("ann")["tokens_total"] == 20
+    assert budget.usage_for("ann")["tokens_total"] == 20_000
     assert budget.usage_for(None)["tokens_total"] == 0
 
 

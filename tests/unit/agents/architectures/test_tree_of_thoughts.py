@@ -107,21 +107,32 @@ async def test_a_thought_that_cannot_be_scored_counts_as_zero():
     assert stage.told()[3]["unreadable"] == ["0"]
 
 
-async def test_the_calls_of_a_level_run_at_the_same_time():
-    waiting, most = 0, 0
+async def test_the_best_thought_of_all_wins_and_of_equal_ones_the_most_developed():
+    early = Stage(["a", "score: 0.8", "b", "score: 0.5"])
+    equal = Stage(["a", "score: 0.8", "b", "score: 0.8"])
+
+    best_early = await early.run(TreeOfThoughts(branch_factor=1, max_depth=2), "Riddle?")
+    best_equal = await equal.run(TreeOfThoughts(branch_factor=1, max_depth=2), "Riddle?")
+
+    assert (best_early.output, best_equal.output) == ("a", "b")
+
+
+@pytest.mark.parametrize(("parallel", "most"), [(True, [3, 3]), (False, [1, 1])])
+async def test_the_proposals_of_a_level_run_at_the_same_time_and_so_do_the_evaluations(parallel, most):
+    running, seen = [0, 0], [0, 0]
 
     async def answer(messages):
-        nonlocal waiting, most
-        waiting += 1
-        most = max(most, waiting)
+        kind = 0 if "Propose thought" in messages[-1].content else 1
+        running[kind] += 1
+        seen[kind] = max(seen[kind], running[kind])
         await anyio.sleep(0.01)
-        waiting -= 1
+        running[kind] -= 1
         return ScriptedTurn("score: 0.5")
 
-    agent = Agent("", model=ScriptedModel([answer] * 6), architecture=TreeOfThoughts(max_depth=1))
-    await agent.run("Riddle?")
+    strategy = TreeOfThoughts(max_depth=1, parallel=parallel)
+    await Agent("", model=ScriptedModel([answer] * 6), architecture=strategy).run("Riddle?")
 
-    assert most == 3
+    assert seen == most
 
 
 async def test_thoughts_get_their_own_scores_however_the_calls_end():
@@ -139,13 +150,13 @@ async def test_thoughts_get_their_own_scores_however_the_calls_end():
 
 
 async def test_calls_are_charged_to_the_user_and_a_spent_budget_leaves_the_best_so_far():
-    budget = StandardBudget(BudgetConfig(per_user_max_tokens=40))
+    budget = StandardBudget(BudgetConfig(per_user_max_tokens=40_000))
     stage = Stage(SEARCH)
 
     result = await stage.run(TreeOfThoughts(**ONE_AT_A_TIME), "Riddle?", budget=budget)
 
     assert (result.output, result.interruption_reason) == ("b", "budget:per_user_max_tokens")
-    assert budget.usage_for("ann")["tokens_total"] == 40
+    assert budget.usage_for("ann")["tokens_total"] == 40_000
     assert budget.usage_for(None)["tokens_total"] == 0
 
 
