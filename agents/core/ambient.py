@@ -41,9 +41,9 @@ class Ambient:
     around_tools: Callable[[ToolHost], ToolHost] | None = None
     briefing: str = ""
 
-    def with_defaults(self, **layers: Any) -> Ambient:
-        """These surroundings with some layers filled in where they are given and not there yet."""
-        return replace(self, **{k: v for k, v in layers.items() if v is not None and getattr(self, k) is None})
+    def with_own(self, **layers: Any) -> Ambient:
+        """These surroundings with some layers replaced, where they are given: what is nearest counts."""
+        return replace(self, **{name: layer for name, layer in layers.items() if layer is not None})
 
     def below(self, name: str, **changes: Any) -> Ambient:
         """The surroundings of something nested: its path starts with this one's."""
@@ -69,10 +69,10 @@ async def stream_events(run: Callable[[Emit], Awaitable[Any]], *, capacity: int 
 
     task = background.start(work)
     try:
-        async with receive:
-            async for event in receive:
-                yield event
+        async for event in receive:
+            yield event
     finally:
-        await task.stop()
+        await task.stop()  # before the buffer is closed: a run that is left is cancelled, it does not fail
+        receive.close()
     if failure:
         raise failure[0]

@@ -8,6 +8,7 @@ open across that would cancel whoever happens to close it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from typing import Protocol
 
 import anyio
@@ -46,7 +47,7 @@ def start(work: Callable[[], Awaitable[None]]) -> Background:
     if _is_trio():
         import trio
 
-        trio.lowlevel.spawn_system_task(run)
+        trio.lowlevel.spawn_system_task(run, context=copy_context())
     else:
         import asyncio
 
@@ -57,6 +58,4 @@ def start(work: Callable[[], Awaitable[None]]) -> Background:
 
 
 def _is_trio() -> bool:
-    import sniffio
-
-    return sniffio.current_async_library() == "trio"
+    return anyio.get_cancelled_exc_class().__module__.startswith("trio")

@@ -18,9 +18,11 @@ from agents.core.tools.tool import Tool
 from agents.core.workflow import drawing
 from agents.core.workflow.nodes import END, START, Choice, End, FanOut, Node, StepLike, Target, check_step, name_of
 from agents.core.workflow.run import WorkflowResult, WorkflowRun
+from agents.core.workspace.resolver import resolve_workspace
 from audit.core.log import AuditLog, resolve_audit_log
 from audit.core.telemetry import NoTelemetry, Telemetry
 from governance.core.retry import RetryPolicy
+from loom.context import get_run_context
 from loom.events import Event
 from loom.ids import canonical
 from memory.core.protocol import Memory
@@ -57,7 +59,7 @@ class Workflow:
         self.audit_log = None if audit_log is None else resolve_audit_log(audit_log)
         self.memory = memory
         self.response_tone = response_tone
-        self.workspace = workspace
+        self.workspace = resolve_workspace(workspace)
         self.state = state
         self.max_steps = max_steps
         self.max_visits_per_node = max_visits_per_node
@@ -176,10 +178,12 @@ class Workflow:
         return Answer(value) if isinstance(value, str) else Answer(canonical(value), value)
 
     def as_tool(self, *, name: str | None = None, description: str | None = None, input_arg: str = "input") -> Tool:
-        """The workflow as a tool of one text argument."""
+        """The workflow as a tool of one text argument. It runs for its caller's user, in a session of its own."""
 
         async def call(**kwargs: Any) -> Any:
-            return (await self.run(kwargs[input_arg])).output
+            caller = get_run_context()
+            metadata = dict(caller.metadata)
+            return (await self.run(kwargs[input_arg], user_id=caller.user_id, metadata=metadata)).output
 
         schema = {"type": "object", "properties": {input_arg: {"type": "string"}}, "required": [input_arg]}
         return Tool(name or self.name, description or f"Run the workflow {self.name}.", call, schema)
@@ -219,6 +223,8 @@ class Workflow:
         """Let a classifier name the step that handles the input. The handler gets the input, not the name."""
         if not routes:
             raise ValueError("a route needs at least one handler")
+        if taken := {"classify", *(["default"] if default is not None else [])} & set(routes):
+            raise ValueError(f"a route cannot be called {taken.pop()!r}: that is the name of another node of it")
         workflow = cls(name, **options).add_node("classify", classifier).set_start("classify")
         handlers = {**routes, **({"default": default} if default is not None else {})}
         for key, handler in handlers.items():
@@ -242,6 +248,8 @@ class Workflow:
 
         The output is their results, or what `merge` makes of them.
         """
+        if concurrency is not None and concurrency < 1:
+            raise ValueError(f"concurrency is at least 1, not {concurrency}")
         for candidate in steps:
             check_step(name_of(candidate), candidate)
         nodes = tuple(Node(node, candidate) for node, candidate in zip(_distinct(steps), steps, strict=True))

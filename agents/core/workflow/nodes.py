@@ -7,13 +7,10 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agents.core.tools.tool import Tool
 from governance.core.retry import RetryPolicy
-
-if TYPE_CHECKING:
-    pass
 
 # A function of one value (async, or sync and then run in a thread), a tool, an agent, or a workflow.
 StepLike = Any

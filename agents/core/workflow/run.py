@@ -6,12 +6,12 @@ import inspect
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from agents.core import execution, loop
 from agents.core.agent import Agent, prompt_of
@@ -24,7 +24,7 @@ from agents.core.workflow.nodes import FanOut, Node, StepLike, Target, name_of
 from audit.core.telemetry import NoTelemetry
 from governance.core.retry import compute_backoff
 from loom.context import set_run_context
-from loom.errors import LoomError, PermissionDenied, ToolError
+from loom.errors import Invalid, LoomError, PermissionDenied, ToolError
 from loom.events import Event, EventKind
 from loom.messages import ToolCall, Usage
 
@@ -56,7 +56,7 @@ class WorkflowRun:
 
     def __init__(self, workflow: Workflow, ambient: Ambient) -> None:
         self._workflow = workflow
-        self._ambient = ambient.with_defaults(
+        self._ambient = ambient.with_own(
             memory=workflow.memory, response_tone=workflow.response_tone, workspace=workflow.workspace
         )
         self._visits: Counter[str] = Counter()
@@ -65,12 +65,12 @@ class WorkflowRun:
     async def run(self, input: Any) -> WorkflowResult:
         async with set_run_context(self._ambient.context):
             await self._tell(EventKind.WORKFLOW_STARTED, input=input)
-            value = self._stated(None, input)
+            value = self._stated(None, input, "the input")
             here: Target | None = self._workflow.start
             while isinstance(here, str):
                 node = self._workflow.nodes[here]
                 self._visit(node)
-                value = self._stated(value, await self._observed(node, input if node.from_input else value))
+                value = await self._observed(node, input if node.from_input else value, value)
                 self._result.per_step[here] = value
                 here = await self._after(here, value)
             self._result.output = value
@@ -99,21 +99,26 @@ class WorkflowRun:
             raise RuntimeError(f"after {here!r} there is no way for {key!r}; there are {', '.join(choice.routes)}")
         return target
 
-    def _stated(self, before: Any, value: Any) -> Any:
+    def _stated(self, before: Any, value: Any, whose: str) -> Any:
         """The value as the workflow's state, where it has one.
 
-        A mapping updates what was there. Checked when written.
+        A mapping or another model updates what was there. Checked when written. Raises Invalid.
         """
         state = self._workflow.state
         if state is None or isinstance(value, state):
             return value
+        if isinstance(value, BaseModel):
+            value = value.model_dump()
         if isinstance(before, BaseModel) and isinstance(value, Mapping):
-            return state.model_validate({**before.model_dump(), **value})
-        return state.model_validate(value)
+            value = {**before.model_dump(), **value}
+        try:
+            return state.model_validate(value)
+        except ValidationError as error:
+            raise Invalid(f"{whose} does not fit {state.__name__}: {error}") from error
 
     # --- one step -----------------------------------------------------------------------------------------------------
 
-    async def _observed(self, node: Node, value: Any) -> Any:
+    async def _observed(self, node: Node, value: Any, before: Any) -> Any:
         """Run a step with its beginning and its end told to the listener, the audit log and the telemetry."""
         await self._tell(EventKind.WORKFLOW_STEP_STARTED, node=node.name)
         await self._audit("step_started", node=node.name)
@@ -124,6 +129,7 @@ class WorkflowRun:
                 pattern = {"step": node.name, "user_id": self._ambient.context.user_id, "pattern": self._workflow.name}
                 async with self._workflow.telemetry.trace("loom.workflow.step", **pattern):
                     output = await self._tried(node, value)
+            output = self._stated(before, output, f"the result of step {node.name!r}")
         except Exception as error:
             await self._tell(EventKind.WORKFLOW_STEP_FAILED, node=node.name, error=str(error))
             await self._audit("step_failed", node=node.name, error=str(error))
@@ -137,14 +143,32 @@ class WorkflowRun:
         attempts = node.retry.max_attempts if node.retry is not None else 1
         name = f"step:{node.name}#{self._visits[node.name]}"
         for attempt in range(1, attempts + 1):
+            failed = f"{name}/failed:{attempt}"
+            if self._is_recorded(failed):
+                continue
             try:
                 return await self._bounded(node, value, name if attempt == 1 else f"{name}/attempt:{attempt}")
             except Exception as error:
-                if attempt == attempts or (isinstance(error, LoomError) and not error.retryable):
+                if attempt == attempts or not _may_pass(error):
                     raise
                 assert node.retry is not None
+                await self._give_up(failed, error)
                 await anyio.sleep(compute_backoff(node.retry, attempt))
         raise AssertionError("the last attempt returns or raises")
+
+    async def _give_up(self, name: str, error: Exception) -> None:
+        """Write down that an attempt failed: a replay begins with the next one."""
+        if self._ambient.runtime is None:
+            return
+
+        async def failed() -> str:
+            return f"{type(error).__name__}: {error}"
+
+        await self._ambient.runtime.step(self._ambient.path + name, failed)
+
+    def _is_recorded(self, name: str) -> bool:
+        known = getattr(self._ambient.runtime, "is_recorded", None)
+        return known is not None and bool(known(self._ambient.path + name))
 
     async def _bounded(self, node: Node, value: Any, name: str) -> Any:
         if node.timeout is None:
@@ -170,14 +194,14 @@ class WorkflowRun:
                 )
             )
             return result.value
-        if hasattr(step, "execute"):
+        if hasattr(step, "answer") and hasattr(step, "execute"):
             nested: WorkflowResult = await step.execute(value, self._ambient.below(name))
             self._spend(nested.usage)
             return nested.output
         return await self._call(step, value, name)
 
     async def _fan_out(self, step: FanOut, value: Any, name: str) -> Any:
-        work = [partial(self._take, node.step, value, f"{name}/{node.name}") for node in step.nodes]
+        work = [partial(self._take, node.step, value, f"{name}/step:{node.name}") for node in step.nodes]
         outputs = await together(work, limit=step.concurrency)
         return outputs if step.merge is None else step.merge(outputs)
 
@@ -185,8 +209,12 @@ class WorkflowRun:
         """Call a function of one value: an async one here, another one in a thread. It is one step of the journal."""
         if self._ambient.runtime is None:
             return await _invoke(function, value)
-        invoke = partial(_invoke, function)
-        invoke.__name__ = name_of(function)  # type: ignore[attr-defined]  # what the journal calls it
+
+        @wraps(function, assigned=())  # its result is read back as the function declares it
+        async def invoke(value: Any) -> Any:
+            return await _invoke(function, value)
+
+        invoke.__name__ = name_of(function)  # what the journal calls it
         return await self._ambient.runtime.step(self._ambient.path + name, invoke, value)
 
     async def _call_tool(self, tool: Tool, value: Any, name: str) -> Any:
@@ -236,8 +264,14 @@ class WorkflowRun:
 async def _invoke(function: StepLike, value: Any) -> Any:
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
         return await function(value)
-    output = await anyio.to_thread.run_sync(function, value)
+    # Neither a timeout nor a cancellation waits for the thread: what it does may still happen.
+    output = await anyio.to_thread.run_sync(function, value, abandon_on_cancel=True)
     return await output if inspect.isawaitable(output) else output
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether another attempt makes sense: an error that says that it does not is believed, but for a tool's."""
+    return not isinstance(error, LoomError) or error.retryable or isinstance(error, ToolError)
 
 
 def plain(value: Any) -> Any:
