@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -239,11 +240,13 @@ def claim_runs(*, owner: str, limit: int, lease_seconds: float) -> list[Claim]:
         return [Claim(*row[:8], *map(_json, row[8:11]), *row[11:]) for row in cursor.fetchall()]
 
 
-def renew_leases(*, owner: str, lease_seconds: float) -> int:
-    """Keep what this worker holds. Runs in the scheduler's scope."""
-    return Run.objects.filter(lease_owner=owner, status__in=(Run.Status.RUNNING, Run.Status.CANCELLING)).update(
-        lease_until=Now() + timedelta(seconds=lease_seconds)
-    )
+def renew_leases(*, owner: str, run_ids: Collection[UUID], lease_seconds: float) -> int:
+    """Keep these of the runs that this worker took. Runs in the scheduler's scope.
+
+    What the worker has dropped is not among them, so its lease runs out and somebody takes it up.
+    """
+    held = Run.objects.filter(lease_owner=owner, status__in=(Run.Status.RUNNING, Run.Status.CANCELLING))
+    return held.filter(pk__in=run_ids).update(lease_until=Now() + timedelta(seconds=lease_seconds))
 
 
 def release_runs(*, owner: str) -> int:
@@ -331,7 +334,8 @@ def _summary_of(append: Append) -> dict[str, Any]:
         "input_tokens": sum(u["input_tokens"] + u["cache_write_tokens"] for u in usages),
         "cached_input_tokens": sum(u["cached_input_tokens"] for u in usages),
         "output_tokens": sum(u["output_tokens"] for u in usages),
-        "cost_usd": sum(u["cost_usd"] for u in usages),
+        # Of one type, whatever was used: a list of floats and ints is none that PostgreSQL takes.
+        "cost_usd": sum((Decimal(str(u["cost_usd"])) for u in usages), Decimal(0)),
         "output": ended.get("output"),
         "parsed": None if ended.get("parsed") is None else Jsonb(ended["parsed"]),
         "error": None if ended.get("error") is None else Jsonb(ended["error"]),

@@ -45,10 +45,15 @@ class Worker:
     def __init__(self, concurrency: int, lease_seconds: float) -> None:
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
         self._concurrency, self._lease_seconds = concurrency, lease_seconds
-        self._in_flight = 0
+        self._held: set[tuple[UUID, int]] = set()
         self._draining = False
         self._look = anyio.Event()
         self._scope = anyio.CancelScope()
+
+    @property
+    def run_ids(self) -> set[UUID]:
+        """The runs that are being advanced here."""
+        return {run_id for run_id, _ in tuple(self._held)}
 
     def wake(self) -> None:
         """There may be work."""
@@ -67,7 +72,7 @@ class Worker:
                 while not self._draining:
                     claimed = await self._claim()
                     for claim in claimed:
-                        self._in_flight += 1
+                        self._held.add((claim.run_id, claim.fence))
                         group.start_soon(self._advance, claim, writer, group)
                     if len(claimed) < _BATCH:
                         await self._wait()
@@ -75,7 +80,7 @@ class Worker:
             await scheduler_unit(services.release_runs)(owner=self.owner)
 
     async def _claim(self) -> Sequence[Claim]:
-        room = min(_BATCH, self._concurrency - self._in_flight)
+        room = min(_BATCH, self._concurrency - len(self._held))
         if room <= 0:
             return []
         self._look = anyio.Event()  # a wake-up during the claim must not be lost
@@ -97,7 +102,7 @@ class Worker:
         except Exception:  # the run stays in the journal as it is; its lease runs out and somebody takes it up
             log.exception("run %s was dropped", claim.run_id)
         finally:
-            self._in_flight -= 1
+            self._held.discard((claim.run_id, claim.fence))
             self.wake()
 
 
@@ -149,7 +154,7 @@ class Process:
         self._running = self._portal.start_task_soon(self.worker.run)
         self._stopping = threading.Event()
         self._heart = threading.Thread(
-            target=_renew, args=(self.worker.owner, lease_seconds, self._stopping), name="leases", daemon=True
+            target=_renew, args=(self.worker, lease_seconds, self._stopping), name="leases", daemon=True
         )
         self._heart.start()
 
@@ -168,12 +173,12 @@ class Process:
         self._loop.close()
 
 
-def _renew(owner: str, lease_seconds: float, stopping: threading.Event) -> None:
+def _renew(worker: Worker, lease_seconds: float, stopping: threading.Event) -> None:
     """Renew the leases three times in their length, on a connection of its own, whatever the loop is busy with."""
     while not stopping.wait(lease_seconds / 3):
         try:
             with scheduler_scope():
-                services.renew_leases(owner=owner, lease_seconds=lease_seconds)
+                services.renew_leases(owner=worker.owner, run_ids=worker.run_ids, lease_seconds=lease_seconds)
         except DatabaseError:
             log.exception("the leases of this worker are not renewed")
             connection.close()

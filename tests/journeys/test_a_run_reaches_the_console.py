@@ -91,6 +91,16 @@ def test_the_answer_of_an_agent_with_a_tool_is_on_its_run(ann: Caller) -> None:
     assert (run["turns"], run["attempt"]) == (2, 1)
 
 
+def test_many_runs_at_once_all_come_to_their_end(ann: Caller) -> None:
+    agents = ["forecaster", "quick-echo"] * 30
+
+    with ThreadPoolExecutor(8) as pool:
+        run_ids = list(pool.map(lambda agent: ann.start(agent, "all at once"), agents))
+        ends = list(pool.map(lambda run_id: ann.sse(run_id)[-1]["kind"], run_ids))
+
+    assert ends == ["run.succeeded"] * len(agents)
+
+
 def test_a_run_is_nowhere_to_be_seen_for_another_tenant(ann: Caller, cem: Caller, globex: Any) -> None:
     run_id = ann.start("quick-echo", "between us")
     ann.socket(run_id)
