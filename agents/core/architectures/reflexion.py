@@ -45,7 +45,7 @@ class Reflexion:
     attempt starts afresh with the lessons of the ones before. Lessons are kept for the user the run is for: in the
     memory block `lessons_block_name`, or in `lesson_store`, of which the `top_k_lessons` nearest to the prompt are put
     into the block. Costs up to two model calls an attempt besides the base. An evaluation that twice has no score in it
-    counts as 0, and its event says so.
+    counts as 0, and its event says so. A base that is interrupted ends the run.
     """
 
     name = "reflexion"

@@ -91,6 +91,37 @@ async def test_an_agent_that_is_sent_back_shows_its_earlier_tool_calls_to_nobody
     assert not any(m.tool_calls or m.role is Role.TOOL for m in critic)
 
 
+class Native(ScriptedModel):
+    """Enforces output schemas itself, and notes for which calls it was given one."""
+
+    supports_native_structured_output = True
+
+    async def complete(self, messages, *, output_schema=None, **options):
+        self.given = [*getattr(self, "given", []), output_schema is not None]
+        return await super().complete(messages, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("self-refine", [True, False, True, False]),
+        ("reflexion", [True, False, False, True, False]),
+        ("tree-of-thoughts", [False, False]),
+        ("plan-and-execute", [False, False, True]),
+        ("rewoo", [False, True]),
+    ],
+)
+async def test_the_output_schema_is_for_the_answer_and_not_for_what_leads_to_it(name, given):
+    strategy, lines = RUNS[name]
+    model = Native([ScriptedTurn('"answer"' if line == "answer" else line) for line in lines])
+    agent = Agent("", model=model, architecture=strategy(), output_schema={"type": "string"})
+
+    result = await agent.run("Go.")
+
+    assert result.parsed == "answer"
+    assert model.given == given
+
+
 @EACH
 async def test_a_run_that_is_cut_off_anywhere_goes_on_from_there(name):
     strategy, lines = RUNS[name]
