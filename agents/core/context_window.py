@@ -59,8 +59,9 @@ async def _shrink(session: AgentSession, deps: Dependencies, step: str, goal: in
         messages = await _compacted(session, deps, step, goal)
         if session.interrupted:
             return
+    summarized = messages is not session.messages
     session.messages = snipped(messages, goal, policy.count)
-    told = {"tokens_before": before, "tokens_after": session.tally.of(session.messages), "summary": policy.compact}
+    told = {"tokens_before": before, "tokens_after": session.tally.of(session.messages), "summarized": summarized}
     if deps.emit is not None:
         payload = {"name": "context.shrunk", **told}
         worker = deps.path.rstrip("/")

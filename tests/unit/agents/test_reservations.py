@@ -1,0 +1,135 @@
+"""What a run reserves of its budget before each model call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from agents.core.agent import Agent
+from agents.core.concurrency import together
+from agents.core.llm.echo import EchoModel
+from agents.core.llm.scripted import ScriptedModel, ScriptedTurn
+from agents.core.tools.tool import tool
+from governance.core.budget import BudgetConfig, Estimate, NoBudget, Reservation
+from governance.core.standard_budget import StandardBudget
+from loom.messages import Message, ToolCall, Usage
+
+
+class Slow:
+    """Writes five tokens at most, takes as long as others need to start, and knows how many were at it at once."""
+
+    name = "slow"
+    max_output_tokens = 5
+
+    def __init__(self, name: str = "slow") -> None:
+        self.name, self.at_work, self.most_at_once, self.calls = name, 0, 0, 0
+        self.limits: list[int | None] = []
+
+    def count_input(self, messages: list[Message]) -> int:
+        return 5
+
+    async def complete(
+        self, messages: list[Message], *, max_tokens: int | None = None, **options: Any
+    ) -> tuple[str, list[ToolCall], Usage, str]:
+        self.calls, self.at_work = self.calls + 1, self.at_work + 1
+        self.most_at_once = max(self.most_at_once, self.at_work)
+        self.limits.append(max_tokens)
+        await anyio.sleep(0.01)
+        self.at_work -= 1
+        return "answer", [], Usage(input_tokens=5, output_tokens=min(5, max_tokens or 5), cost_usd=0.0), "stop"
+
+    async def stream(self, messages: list[Message], **options: Any) -> Any:
+        raise AssertionError("this model is not streamed")
+        yield
+
+
+class Priced(Slow):
+    price = EchoModel(cost_per_token=0.001).price
+
+
+async def test_twenty_runs_at_once_spend_no_more_than_the_cap_and_do_not_take_turns() -> None:
+    model, budget = Slow(), StandardBudget(BudgetConfig(max_tokens=100))
+    agent = Agent("", model=model, budget=budget)
+
+    results = await together([lambda: agent.run("go")] * 20)
+
+    spent = sum(result.total_tokens for result in results)
+    assert spent == budget.usage_for(None)["tokens_total"] == 100
+    assert sum(not result.interrupted for result in results) == 10
+    assert model.most_at_once == 10
+
+
+async def test_a_call_of_unknown_length_is_still_held_within_the_cap() -> None:
+    class Endless(Slow):
+        max_output_tokens = None  # type: ignore[assignment]
+
+    model, budget = Endless(), StandardBudget(BudgetConfig(max_tokens=100))
+    await together([lambda: Agent("", model=model, budget=budget).run("go")] * 20)
+
+    assert budget.usage_for(None)["tokens_total"] <= 100
+    assert model.most_at_once == 1
+    assert model.limits[0] == 95
+
+
+async def test_a_cost_limit_blocks_a_model_whose_price_nobody_knows() -> None:
+    model = Slow(name="nobody-knows-me")
+    result = await Agent("", model=model, budget=StandardBudget(BudgetConfig(max_cost_usd=10))).run("go")
+
+    assert model.calls == 0
+    assert result.interruption_reason == "budget:max_cost_usd: the model has no known price"
+
+
+async def test_a_token_limit_does_not_ask_for_a_price() -> None:
+    model = Slow(name="nobody-knows-me")
+    result = await Agent("", model=model, budget=StandardBudget(BudgetConfig(max_tokens=1000))).run("go")
+
+    assert (result.output, model.calls) == ("answer", 1)
+
+
+async def test_a_cost_limit_holds_for_calls_at_the_same_time() -> None:
+    model, budget = Priced(), StandardBudget(BudgetConfig(max_cost_usd=0.035))
+    await together([lambda: Agent("", model=model, budget=budget).run("go")] * 20)
+
+    assert 1 < model.most_at_once <= 3
+
+
+async def test_models_that_need_no_provider_run_under_a_cost_limit() -> None:
+    budget = StandardBudget(BudgetConfig(max_cost_usd=1))
+    scripted = ScriptedModel([ScriptedTurn("hello", usage=Usage(input_tokens=1, output_tokens=1, cost_usd=0.1))])
+
+    assert (await Agent("", model=EchoModel(), budget=budget).run("hi")).output == "Echo: hi"
+    assert (await Agent("", model=scripted, budget=budget).run("hi")).output == "hello"
+    assert budget.usage_for(None)["cost_usd"] == pytest.approx(0.1)
+
+
+async def test_the_estimate_grows_with_the_conversation_and_counts_the_tools() -> None:
+    estimates: list[Estimate] = []
+
+    class Watching(NoBudget):
+        async def reserve(self, estimate: Estimate | None, *, user_id: str | None = None) -> Reservation:
+            assert estimate is not None
+            estimates.append(estimate)
+            return await super().reserve(estimate, user_id=user_id)
+
+    @tool
+    async def look(what: str) -> str:
+        """Look at something for as long as it takes, and tell everything about it."""
+        return "a long story " * 100
+
+    class Looking(Slow):
+        count_input = None  # type: ignore[assignment]
+
+        async def complete(self, messages: list[Message], **options: Any) -> Any:
+            calls = [ToolCall(tool="look", args={"what": "it"})] if len(messages) < 4 else []
+            return "", calls, Usage(), "stop"
+
+    await Agent("Be brief.", model=Looking(), budget=Watching()).run("go")
+    without_tools = estimates[0].input_tokens
+    estimates.clear()
+    await Agent("Be brief.", model=Looking(), budget=Watching(), tools=[look]).run("go")
+
+    assert estimates[0].input_tokens > without_tools + 20
+    assert estimates[1].input_tokens > estimates[0].input_tokens + 300
+    assert {estimate.max_output_tokens for estimate in estimates} == {5}
