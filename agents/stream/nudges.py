@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
+import anyio
 import redis
 import redis.asyncio
 from asgiref.sync import async_to_sync
@@ -19,6 +20,7 @@ from agents.models import Run
 from loom.events import Kind
 
 DELTA_SECONDS = 300
+TELL_SECONDS = 0.5
 
 _STATUS = {
     Kind.RUN_RESUMED: Run.Status.RUNNING,
@@ -41,24 +43,28 @@ def tenant_group(tenant_id: UUID) -> str:
 
 async def nudge(tenant_id: UUID, run_id: UUID, seq: int, kind: str) -> None:
     """Tell the run's watchers that its journal reaches `seq`; and the tenant's when its status changed."""
-    layer = get_channel_layer()
     try:
-        await layer.group_send(run_group(tenant_id, run_id), {"type": "run.event", "seq": seq})
+        await _tell(run_group(tenant_id, run_id), {"type": "run.event", "seq": seq})
         if kind in _STATUS:
             message = {"type": "run.changed", "run_id": str(run_id), "status": _STATUS[kind]}
-            await layer.group_send(tenant_group(tenant_id), message)
+            await _tell(tenant_group(tenant_id), message)
     except (redis.RedisError, OSError) as error:
         log.warning("watchers are not told, they will see it on their next look: %s", error)
 
 
 def nudge_tenant(tenant_id: UUID, run_id: UUID, status: str) -> None:
     """The same from synchronous code, for a run that has just been accepted."""
-    layer = get_channel_layer()
     message = {"type": "run.changed", "run_id": str(run_id), "status": status}
     try:
-        async_to_sync(layer.group_send)(tenant_group(tenant_id), message)
+        async_to_sync(_tell)(tenant_group(tenant_id), message)
     except (redis.RedisError, OSError) as error:
         log.warning("watchers are not told, they will see it on their next look: %s", error)
+
+
+async def _tell(group: str, message: dict[str, Any]) -> None:
+    """A Redis that hangs holds nobody up for long: what is lost here is seen at the next look."""
+    with anyio.fail_after(TELL_SECONDS):
+        await get_channel_layer().group_send(group, message)
 
 
 class Deltas:
@@ -73,7 +79,7 @@ class Deltas:
         client = _redis()
         try:
             await client.set(self._key, json.dumps(texts), ex=DELTA_SECONDS)
-            await get_channel_layer().group_send(self._group, {"type": "run.delta"})
+            await _tell(self._group, {"type": "run.delta"})
         except (redis.RedisError, OSError) as error:
             log.debug("live text is not shown: %s", error)
 
@@ -98,5 +104,7 @@ def _redis() -> Any:
     """One client for each event loop: connections of one loop are of no use in another."""
     loop = asyncio.get_running_loop()
     if loop not in _clients:
-        _clients[loop] = redis.asyncio.Redis.from_url(settings.LOOM.redis_url, socket_connect_timeout=0.5)
+        _clients[loop] = redis.asyncio.Redis.from_url(
+            settings.LOOM.redis_url, socket_connect_timeout=TELL_SECONDS, socket_timeout=TELL_SECONDS
+        )
     return _clients[loop]
