@@ -15,6 +15,7 @@ from agents.core.architectures.asking import Backdrop, ask, assistant, backdrop_
 from agents.core.architectures.base import AgentSession, Dependencies
 from agents.core.architectures.react import known
 from agents.core.concurrency import together
+from agents.core.context_policy import ContextPolicy, excerpt
 from agents.core.output import output_for
 from loom.errors import OutputValidationError
 from loom.events import Event
@@ -158,7 +159,9 @@ class ReWOO:
         answer = await ask(
             session,
             deps,
-            backdrop.answering(self._solver, user(f"Task:\n{prompt}\n\n{_evidence(plan, results)}")),
+            backdrop.answering(
+                self._solver, user(f"Task:\n{prompt}\n\n{_evidence(plan, results, deps.context_policy)}")
+            ),
             step="solve/model",
             output_schema=deps.output_schema,
         )
@@ -293,13 +296,14 @@ def _offered(tools: Sequence[ToolDef]) -> str:
     return "The tools:\n" + "\n".join(shown)
 
 
-def _evidence(plan: ReWOOPlan, results: Mapping[str, ReWOOStepResult]) -> str:
+def _evidence(plan: ReWOOPlan, results: Mapping[str, ReWOOStepResult], policy: ContextPolicy) -> str:
     if not results:
         return "No evidence was gathered."
     lines = []
     for step in plan.steps:
         result = results[step.id]
-        lines.append(f"{step.id} = {step.tool}({_text(step.args)})\n{result.error or _text(result.output)}")
+        found = excerpt(result.error or _text(result.output), policy.max_result_chars, step.tool)
+        lines.append(f"{step.id} = {step.tool}({_text(step.args)})\n{found}")
     return "Evidence:\n" + "\n\n".join(lines)
 
 

@@ -1,9 +1,12 @@
 """All tool calls planned at once, run without the model, then the answer."""
 
 import json
+from itertools import pairwise
 
 import anyio
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.core.architectures.reflexion import Reflexion
 from agents.core.architectures.rewoo import PLANNER, SOLVER, UNREADABLE, ReWOO, ReWOOPlan, ReWOOStep
@@ -141,6 +144,27 @@ def test_a_step_that_needs_itself_is_a_cycle():
     assert ReWOOPlan(steps=[ReWOOStep(id="E1", tool="t", args={"x": "{{E1}}"})]).cycle() == ["E1", "E1"]
 
 
+@given(st.dictionaries(st.integers(1, 6), st.sets(st.integers(1, 6), max_size=3), max_size=6))
+def test_steps_come_after_what_they_need_and_what_never_comes_waits_for_a_cycle(needs):
+    whole = ReWOOPlan(
+        steps=[
+            ReWOOStep(id=f"E{n}", tool="t", args={"x": [f"#E{other}" for other in sorted(others)]})
+            for n, others in needs.items()
+        ]
+    )
+    steps = {step.id: step for step in whole.steps}
+
+    seen: set[str] = set()
+    for level in whole.levels():
+        assert all(set(step.depends_on) & steps.keys() <= seen for step in level)
+        seen |= {step.id for step in level}
+    cycle = whole.cycle()
+
+    assert bool(cycle) == (seen != steps.keys())
+    assert all(needed in steps[step].depends_on for step, needed in pairwise(cycle))
+    assert not cycle or cycle[0] == cycle[-1]
+
+
 async def test_a_denied_tool_is_never_run_and_the_solver_is_told():
     ran, asked = [], []
 
@@ -199,6 +223,21 @@ async def test_a_tool_that_fails_or_does_not_exist_is_told_to_the_solver():
     assert "no disk" in stage.question(1)
     assert "did you mean 'double'" in stage.question(1)
     assert "it needs E9, which is not in the plan" in stage.question(1)
+
+
+async def test_evidence_that_is_too_long_is_cut_and_the_whole_of_it_reaches_the_next_step():
+    def much() -> str:
+        return "x" * 200_000
+
+    def length(text: str) -> int:
+        return len(text)
+
+    stage = Stage([plan(("much", {}), ("length", {"text": "{{E1}}"})), "done"])
+
+    await stage.run(ReWOO(), "Go.", tools=[much, length])
+
+    assert len(stage.question(1)) < 60_000
+    assert stage.question(1).endswith("\n200000")
 
 
 async def test_a_task_without_tools_is_answered_at_once():
