@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.templatetags.static import static
+from django.templatetags.static import static
 from psycopg.conninfo import conninfo_to_dict
 
 from loomsite.env import ROOT, get_env
@@ -161,8 +163,11 @@ LOGGING = {
 UNFOLD = {
     "SITE_TITLE": "Loom",
     "SITE_HEADER": "Loom",
-    "SITE_SYMBOL": "graph_3",
+    "SITE_ICON": lambda request: static("console/loom.svg"),
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("console/loom.svg")}],
+    "STYLES": [lambda request: static("console/admin.css")],
     "SITE_URL": "/",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("console/loom.svg")}],
     "SHOW_HISTORY": True,
     "ENVIRONMENT": "governance.auth.tenant_badge",
     "COLORS": {
