@@ -52,7 +52,11 @@ class JournalWriter:
         return RunJournal(self, tenant_id, run_id, fence)
 
     def touch(self, journal: RunJournal) -> None:
-        self._dirty.setdefault(journal.tenant_id, {})[journal.run_id] = journal
+        dirty = self._dirty.setdefault(journal.tenant_id, {})
+        other = dirty.setdefault(journal.run_id, journal)
+        if other is not journal:  # this process has taken up a run again that it holds already
+            older, dirty[journal.run_id] = sorted((other, journal), key=lambda each: each.fence)
+            older.refuse(_in_other_hands(older.run_id))
         if journal.tenant_id not in self._busy:
             self._busy.add(journal.tenant_id)
             self._group.start_soon(self._drain, journal.tenant_id)
@@ -76,11 +80,15 @@ class JournalWriter:
             return
         for journal, append in zip(journals, appends, strict=True):
             if append.run_id not in written:
-                journal.refuse(Conflict(f"run {append.run_id} is in other hands now", run_id=str(append.run_id)))
+                journal.refuse(_in_other_hands(append.run_id))
                 continue
             journal.confirm()
             seq = written[append.run_id] + len(append.records)
             self._group.start_soon(stream.nudge, tenant_id, append.run_id, seq, append.records[-1].kind)
+
+
+def _in_other_hands(run_id: UUID) -> Conflict:
+    return Conflict(f"run {run_id} is in other hands now", run_id=str(run_id))
 
 
 class RunJournal:
@@ -88,7 +96,7 @@ class RunJournal:
 
     def __init__(self, writer: JournalWriter, tenant_id: UUID, run_id: UUID, fence: int) -> None:
         self.tenant_id, self.run_id = tenant_id, run_id
-        self._writer, self._fence = writer, fence
+        self._writer, self.fence = writer, fence
         self._pending: list[Record] = []
         self._posted = self._confirmed = self._taken = 0
         self._changed = anyio.Event()
@@ -111,7 +119,7 @@ class RunJournal:
     def take(self) -> Append:
         records, self._pending = self._pending, []
         self._taken = len(records)
-        return Append(self.run_id, self._fence, records)
+        return Append(self.run_id, self.fence, records)
 
     def confirm(self) -> None:
         self._confirmed += self._taken

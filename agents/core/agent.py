@@ -30,7 +30,7 @@ from audit.core.telemetry import NoTelemetry, Telemetry, resolve_telemetry
 from governance.core.budget import Budget, NoBudget
 from governance.core.gate import StandardGate
 from governance.core.hooks import HookRegistry, PostToolHook, PreToolHook
-from governance.core.permissions import AllowAll, Permissions
+from governance.core.permissions import AllowAll, Permissions, resolve_permissions
 from governance.core.retry import RetryPolicy
 from loom.context import RunContext
 from loom.errors import ConfigError
@@ -96,7 +96,7 @@ class Agent:
         self.own_memory = None if memory is None else resolve_memory(memory)
         self._runtime = _INPROC if runtime is None else resolve_runtime(runtime)
         self._budget = budget or _NO_BUDGET
-        self._permissions = permissions or _ALLOW_ALL
+        self._permissions = _ALLOW_ALL if permissions is None else resolve_permissions(permissions)
         self._hooks = hooks or HookRegistry()
         self._approval_handler = approval_handler
         self._tool_host = _tool_host(tools)
@@ -135,7 +135,7 @@ class Agent:
         try:
             return cls.from_dict(read_toml(path), **given)
         except ConfigError as error:
-            raise ConfigError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from error
+            raise ConfigError(f"{path}: {error}" if not str(error).startswith(f"{path}: ") else str(error)) from error
 
     # --- what it is made of ---------------------------------------------------------------------------------------
 
@@ -234,6 +234,8 @@ class Agent:
         `OutputValidationError`; a tool that fails, a budget that is spent and a turn cap do not raise.
         """
         context = context_for(context, user_id=user_id, session_id=session_id, metadata=metadata)
+        if output_validation_retries < 0:
+            raise ValueError(f"output_validation_retries is 0 or more, not {output_validation_retries}")
         options = execution.Options(
             extra_tools=tuple(extra_tools or ()),
             output_schema=output_schema,
@@ -361,6 +363,8 @@ def _prompt_caching(spec: bool | Mapping[str, Any] | None) -> PromptCacheConfig 
     if spec is True:
         return PromptCacheConfig(enabled=True)
     try:
+        if unknown := sorted(set(spec) - set(PromptCacheConfig.model_fields)):
+            raise ValueError(f"no key {unknown[0]!r}")
         return PromptCacheConfig.model_validate({"enabled": True, **dict(spec)}, strict=True)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"prompt_caching is a bool or {{enabled, ttl: '5m'|'1h', cache_key}}: {error}") from error

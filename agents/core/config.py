@@ -8,15 +8,17 @@ from dataclasses import fields
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from governance.core.budget import BudgetConfig
 from governance.core.permissions import resolve_permissions
 from governance.core.retry import RetryPolicy
 from governance.core.standard_budget import StandardBudget
 from loom.errors import ConfigError
+
+T = TypeVar("T")
 
 _WALL_CLOCKS = {
     "max_wall_clock_minutes": "max_wall_clock",
@@ -72,6 +74,8 @@ class AgentConfig(BaseModel):
 
 def read_config(cfg: Mapping[str, Any]) -> dict[str, Any]:
     """The constructor's arguments that a config says. Raises ConfigError that names each wrong key and value."""
+    if not isinstance(cfg, Mapping):
+        raise ConfigError(f"a config is a table of keys and values, not {type(cfg).__name__}")
     try:
         config = AgentConfig.model_validate(dict(cfg))
     except ValidationError as error:
@@ -93,26 +97,47 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 def _budget(cfg: dict[str, Any]) -> StandardBudget:
     known = {field.name for field in fields(BudgetConfig)} - set(_WALL_CLOCKS.values()) | set(_WALL_CLOCKS)
+    _check_keys("budget", cfg, known)
     values = dict(cfg)
-    for key in values:
-        if key not in known:
-            raise ConfigError(f"budget has no {key!r}{_hint(key, known)}")
     for minutes, name in _WALL_CLOCKS.items():
         if (limit := values.pop(minutes, None)) is not None:
-            values[name] = timedelta(minutes=float(limit))
-    return StandardBudget(BudgetConfig(**values))
+            values[name] = timedelta(minutes=_made(float, f"budget.{minutes}", limit))
+    return StandardBudget(_made(BudgetConfig, "budget", values))
 
 
 def _retry_policy(cfg: dict[str, Any]) -> RetryPolicy:
-    known = {field.name for field in fields(RetryPolicy)}
-    for key in cfg:
-        if key not in known:
-            raise ConfigError(f"retry_policy has no {key!r}{_hint(key, known)}")
-    return RetryPolicy(**cfg)
+    _check_keys("retry_policy", cfg, {field.name for field in fields(RetryPolicy)})
+    return _made(RetryPolicy, "retry_policy", cfg)
 
 
 def _skills(specs: list[str | dict[str, Any]]) -> list[Any]:
-    return [spec if isinstance(spec, str) else (spec["path"], spec.get("label") or spec["path"]) for spec in specs]
+    return [spec if isinstance(spec, str) else _skill(spec) for spec in specs]
+
+
+def _skill(spec: dict[str, Any]) -> tuple[str, str]:
+    _check_keys("skills", spec, {"path", "label"})
+    if not spec.get("path"):
+        raise ConfigError("skills: each is a path or {path, label}, and one has no path")
+    return spec["path"], spec.get("label") or spec["path"]
+
+
+def _audit_log(spec: Any) -> Any:
+    if isinstance(spec, dict):
+        _check_keys("audit_log", spec, {"name", "scope_full", "secret"})
+    return spec
+
+
+def _check_keys(what: str, cfg: Mapping[str, Any], known: set[str]) -> None:
+    for key in cfg:
+        if key not in known:
+            raise ConfigError(f"{what} has no {key!r}{_hint(key, known)}")
+
+
+def _made(kind: type[T], what: str, value: Any) -> T:
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_problem(e, f"{what}.") for e in error.errors(include_url=False))) from error
 
 
 _BUILDERS: dict[str, Any] = {
@@ -120,13 +145,15 @@ _BUILDERS: dict[str, Any] = {
     "retry_policy": _retry_policy,
     "permissions": resolve_permissions,
     "skills": _skills,
+    "audit_log": _audit_log,
 }
 
 
-def _problem(error: Any) -> str:
-    where = ".".join(map(str, error["loc"]))
+def _problem(error: Any, within: str = "") -> str:
+    where = (within + ".".join(map(str, error["loc"]))).rstrip(".")
     if error["type"] == "extra_forbidden":
-        return f"no key {where!r}{_hint(where, AgentConfig.model_fields)}"
+        known = AgentConfig.model_fields if len(error["loc"]) == 1 else McpServer.model_fields
+        return f"no key {where!r}{_hint(str(error['loc'][-1]), known)}"
     if error["type"] == "missing":
         return f"{where} is missing"
     return f"{where}: {error['msg']}, not {error['input']!r}"

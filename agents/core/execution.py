@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+import anyio
 
 from agents.core import loop, tone
 from agents.core import output as outputs
@@ -15,6 +18,7 @@ from agents.core.architectures.base import AgentSession, Dependencies
 from agents.core.kit import Desk, Kit
 from agents.core.result import RunResult
 from agents.core.runtime.base import InProcRuntime, Runtime, Steps
+from agents.core.stop_hooks import StopHookResult
 from agents.core.tools.base import ToolHost
 from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.joined import Joined
@@ -27,11 +31,13 @@ from governance.core.hooks import HookRegistry
 from governance.core.permissions import AllowAll, Permissions
 from loom.context import set_run_context
 from loom.errors import ConfigError, OutputValidationError
-from loom.events import Event
+from loom.events import Event, EventKind
+from loom.ids import deterministic_hash
 from loom.messages import Message, ModelChunk, Role, utcnow
 from memory.core.auto_extract import AutoExtractMemory
 from memory.core.consolidator import Consolidator
 from memory.core.nothing import Nothing
+from memory.core.protocol import Memory
 from memory.core.values import Episode
 
 if TYPE_CHECKING:
@@ -97,6 +103,11 @@ class _Run:
         except Exception as error:
             await self._audit("system", "run_failed", {"type": type(error).__name__, "message": str(error)})
             raise
+        except anyio.get_cancelled_exc_class():
+            if not self.deps.fast_audit:
+                with anyio.CancelScope(shield=True):
+                    await self._audit("system", "run_cancelled", {"turns": self.session.turns})
+            raise
         result = self._result(parsed)
         await self._audit("system", "run_completed", self._end(result))
         if not self.deps.fast_telemetry:
@@ -116,33 +127,38 @@ class _Run:
         return await self._typed(self.output)
 
     async def _strategy(self, prompt: str, deps: Dependencies) -> None:
-        async for event in self.agent.architecture.run(self.session, deps, prompt):
-            await self._tell(event)
+        events = self.agent.architecture.run(self.session, deps, prompt)
+        try:
+            async for event in events:
+                await self._tell(event)
+        finally:  # a strategy that is left in the middle ends here, and not whenever it is collected
+            if (close := getattr(events, "aclose", None)) is not None:
+                await close()
 
     async def _obey_stop_hooks(self) -> None:
         """Let the hooks send the agent back to work, until they are content or the cap is reached."""
-        for iteration in range(1, self.agent.max_stop_hook_iterations + 1):
-            if self.session.interrupted:
-                return
-            for hook in self.agent.stop_hooks:
-                wish = await hook(self.session, self.deps, iteration=iteration)
-                if wish is not None:
-                    break
-            else:
-                return
-            name = getattr(hook, "name", type(hook).__name__)
-            await self._tell(
-                Event.architecture_event(
-                    self.session.id, "stop_hook.fired", hook=name, iteration=iteration, reason=wish.reason
-                )
-            )
-            # A strategy that begins again names its steps as before; the path tells them from the first ones.
-            await self._strategy(wish.inject_message, replace(self.deps, path=f"{self.deps.path}again:{iteration}/"))
         limit = self.agent.max_stop_hook_iterations
+        for iteration in itertools.count(1):
+            if self.session.interrupted or (wish := await self._wish(iteration)) is None:
+                return
+            if iteration > limit:
+                break
+            name, said = wish
+            fired = {"hook": name, "iteration": iteration, "reason": said.reason}
+            await self._tell(Event.architecture_event(self.session.id, "stop_hook.fired", **fired))
+            # A strategy that begins again names its steps as before; the path tells them from the first ones.
+            await self._strategy(said.inject_message, replace(self.deps, path=f"{self.deps.path}again:{iteration}/"))
         await self._tell(
             Event.architecture_event(self.session.id, "stop_hook.exhausted", iterations=limit, limit=limit)
         )
         self.session.interrupt("stop_hook_iterations_exhausted")
+
+    async def _wish(self, iteration: int) -> tuple[str, StopHookResult] | None:
+        """The first hook that wants more, and what it wants."""
+        for hook in self.agent.stop_hooks:
+            if (said := await hook(self.session, self.deps, iteration=iteration)) is not None:
+                return getattr(hook, "name", type(hook).__name__), said
+        return None
 
     async def _typed(self, output: outputs.Output) -> Any:
         """The value of the answer. An answer that does not fit is sent back; each try is a call like any other."""
@@ -159,7 +175,7 @@ class _Run:
                     session,
                     deps,
                     session.messages,
-                    step=f"turn:{session.turns}/model",
+                    step=f"correction:{attempt + 1}/model",
                     output_schema=deps.output_schema,
                 )
                 if reply is None:
@@ -175,10 +191,21 @@ class _Run:
         if self.agent.auto_extract and getattr(memory, "facts", None) is not None:
             memory = AutoExtractMemory(memory, Consolidator(model=_Metered(session, deps)))
         episode = Episode(session_id=session.id, user_id=deps.context.user_id, input=prompt, output=session.output)
-        if deps.fast_runtime or getattr(memory, "answers_alike", False):
-            await memory.remember(episode)
+        if getattr(memory, "answers_alike", False):  # it keeps nothing of its own
+            return
+        if deps.fast_runtime:
+            episode_id, is_new = await memory.remember(episode), True
         else:
-            await deps.runtime.step(f"{deps.path}remember", memory.remember, episode)
+            key = f"{deps.path}remember"
+            # The same episode when the run is replayed: memory replaces it.
+            name = f"ep_{deterministic_hash(deps.context.run_id, deps.path)[:26]}"
+            is_new = not loop.is_recorded(deps, key)
+            episode_id = await deps.runtime.step(key, memory.remember, episode.model_copy(update={"id": name}))
+        if is_new:
+            await self._audit("system", "memory_write", {"episode_id": episode_id})
+        if deps.emit is not None:
+            payload = {"episode_id": episode_id}
+            await self._tell(Event(kind=EventKind.MEMORY_WRITE, session_id=session.id, payload=payload))
 
     async def _consolidate(self) -> None:
         if not self.agent.auto_consolidate:
@@ -285,7 +312,7 @@ async def _dependencies(
     tools = desk.tools if desk is not None else tools
     return Dependencies(
         model=agent.asked_model,
-        memory=agent.own_memory or ambient.memory or agent.memory,
+        memory=_memory(agent, ambient),
         runtime=runtime,
         tools=ambient.around_tools(tools) if ambient.around_tools is not None else tools,
         budget=layers.budget,
@@ -316,6 +343,12 @@ async def _dependencies(
         response_tone=options.response_tone or agent.response_tone or ambient.response_tone,
         workspace=kit.workspace if kit is not None else None,
     )
+
+
+def _memory(agent: Agent, ambient: Ambient) -> Memory:
+    if agent.own_memory is not None:
+        return agent.own_memory
+    return agent.memory if ambient.memory is None else ambient.memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ async def call_model(
     """
     model = model or deps.model
     allowed: Allow | None = None
-    if not deps.fast_gate and not _is_recorded(deps, deps.path + step):
+    if not deps.fast_gate and not is_recorded(deps, deps.path + step):
         estimate = _estimate(session, deps, model, messages, tools, max_tokens)
         allowed = await _may_ask(session, deps, model, step, estimate)
         if allowed is None:
@@ -159,6 +159,14 @@ def tool_messages(
     ]
 
 
+def is_recorded(deps: Dependencies, key: str) -> bool:
+    """Whether a step only is replayed: nobody is asked, charged or told again for what has been done."""
+    if deps.fast_runtime:
+        return False
+    known: Callable[[str], bool] | None = getattr(deps.runtime, "is_recorded", None)
+    return known is not None and known(key)
+
+
 # --- asking a model ---------------------------------------------------------------------------------------------------
 
 
@@ -199,7 +207,7 @@ async def _may_ask(
 
 
 async def _ask_observed(session: AgentSession, deps: Dependencies, request: Request, key: str) -> Reply:
-    if deps.fast_telemetry or _is_recorded(deps, key):
+    if deps.fast_telemetry or is_recorded(deps, key):
         return await _ask_journaled(session, deps, request, key)
     from audit.core import telemetry
 
@@ -270,7 +278,7 @@ async def _call_tool(session: AgentSession, deps: Dependencies, call: ToolCall, 
     if call.tool_def is None:
         call = await _described(deps, call)
     await _emit(deps, EventKind.TOOL_CALL, session, {"call": call})
-    if _is_recorded(deps, key):  # it was judged, told and written down then
+    if is_recorded(deps, key):  # it was judged, told and written down then
         result: ToolResult = await deps.runtime.step(key, _replayed, call)
     else:
         result = await _called(session, deps, call, key)
@@ -429,14 +437,6 @@ async def _run(deps: Dependencies, call: ToolCall) -> ToolResult:
     except Exception as error:  # a tool host should not raise; the model is told what it would have been told
         log.warning("the tool host raised on %s", call.tool, exc_info=error)
         return ToolResult.error_(call.id, str(error) or type(error).__name__)
-
-
-def _is_recorded(deps: Dependencies, key: str) -> bool:
-    """Whether a step only is replayed: nobody is asked, charged or told again for what has been done."""
-    if deps.fast_runtime:
-        return False
-    known: Callable[[str], bool] | None = getattr(deps.runtime, "is_recorded", None)
-    return known is not None and known(key)
 
 
 # --- telling ----------------------------------------------------------------------------------------------------------

@@ -39,11 +39,20 @@ async def _recall(session: AgentSession, deps: Dependencies, query: str) -> list
     episodes = await memory.recall(query, limit=_EPISODES + 1, user_id=user_id)
     if others := [episode for episode in episodes if episode.session_id != session.id][:_EPISODES]:
         messages.append(_system("Relevant past episodes:\n" + "\n\n".join(episode.format() for episode in others)))
-    if messages and deps.emit is not None:
-        payload = {"facts": len(facts), "episodes": len(others), "blocks": len(blocks)}
-        worker = deps.path.rstrip("/")
-        await deps.emit(Event(kind=EventKind.MEMORY_RECALL, session_id=session.id, payload=payload, worker=worker))
+    if messages:
+        await _tell(session, deps, {"facts": len(facts), "episodes": len(others), "blocks": len(blocks)})
     return messages + await memory.session_messages(session.id, user_id=user_id, limit=_HISTORY)
+
+
+async def _tell(session: AgentSession, deps: Dependencies, found: dict[str, int]) -> None:
+    if deps.audit_log is not None:
+        user_id = deps.context.user_id
+        await deps.audit_log.append(
+            session_id=session.id, actor="system", action="memory_recall", payload=dict(found), user_id=user_id
+        )
+    if deps.emit is not None:
+        worker = deps.path.rstrip("/")
+        await deps.emit(Event(kind=EventKind.MEMORY_RECALL, session_id=session.id, payload=found, worker=worker))
 
 
 def _system(text: str) -> Message:

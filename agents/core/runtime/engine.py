@@ -10,10 +10,9 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pydantic_core import to_jsonable_python
-
 from agents.core.ambient import Ambient
 from agents.core.runtime.journal import Journal
+from agents.core.runtime.written import written
 from loom.errors import LoomError
 from loom.events import Kind, Record
 
@@ -82,16 +81,19 @@ async def fail(error: LoomError, journal: Journal) -> Failed:
 
 def describe(error: LoomError) -> dict[str, Any]:
     """An error as clients see it."""
-    facts = to_jsonable_python(error.facts, fallback=str)
-    name = type(error).__name__
-    return {"type": name, "code": error.code, "message": str(error), "retryable": error.retryable, **facts}
+    facts = {key: value for key, value in written(error.facts).items() if key not in _SAID}
+    said = (type(error).__name__, error.code, str(error), error.retryable)
+    return {**facts, **dict(zip(_SAID, said, strict=True))}
+
+
+_SAID = ("type", "code", "message", "retryable")
 
 
 def _record_of(outcome: Outcome) -> Record:
     if isinstance(outcome, Failed):
         return Record(kind=Kind.RUN_FAILED, data={"error": outcome.error})
     answer = outcome.answer
-    data = {"output": answer.output, "parsed": to_jsonable_python(answer.parsed, fallback=str)}
+    data = {"output": answer.output, "parsed": written(answer.parsed)}
     if answer.interruption_reason:
         data["interruption_reason"] = answer.interruption_reason
     return Record(kind=Kind.RUN_SUCCEEDED, data=data)
