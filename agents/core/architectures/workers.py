@@ -18,6 +18,7 @@ from agents.core import execution
 from agents.core.ambient import Ambient
 from agents.core.architectures.asking import Backdrop, told
 from agents.core.architectures.base import AgentSession, Dependencies
+from agents.core.architectures.lent_memory import PERSISTENT, Lent
 from agents.core.result import RunResult
 from agents.core.tools.base import ToolHost
 from agents.core.tools.joined import Joined
@@ -65,10 +66,12 @@ class Crew:
         """
         deps = self.deps
         path = f"{deps.path}worker:{name.replace('/', '_')}#{number or self._next_number(name)}/"
+        session_id = self._session_id(name, path)
+        passing = None if name in self.ids else session_id
         ambient = Ambient(
-            context=deps.context.with_overrides(session_id=self._session_id(name, path)),
+            context=deps.context.with_overrides(session_id=session_id),
             runtime=None if deps.fast_runtime else deps.runtime,
-            memory=deps.memory,
+            memory=Lent(deps.memory, self.session.id, passing),
             emit=self._forward if deps.emit is not None else None,
             streaming=deps.streaming,
             path=path,
@@ -121,7 +124,7 @@ class Crew:
 
     def _session_id(self, name: str, path: str) -> str:
         if name in self.ids:
-            return f"persistent_{self.ids[name]}:{self.session.id}"
+            return f"{PERSISTENT}{self.ids[name]}:{self.session.id}"
         return f"{self.session.id}:{self.deps.context.run_id}:{path.rstrip('/')}"
 
     def _membership(self, name: str) -> Any | None:
