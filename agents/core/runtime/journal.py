@@ -26,6 +26,7 @@ _KINDS: dict[str, tuple[str | None, str]] = {
     "remember": (None, Kind.MEMORY_STORED),
     "step": ("architecture.step.started", "architecture.step.completed"),
 }
+_BEGINNINGS = frozenset(started for started, _ in _KINDS.values() if started)
 _ENDS = frozenset(completed for _, completed in _KINDS.values())
 _HARMLESS = frozenset({"model", "recall"})  # they change nothing outside, so their start need not be on disk first
 
@@ -49,9 +50,9 @@ class JournalSession:
         self.id = session_id
         self.name = "journal"
         self._journal = journal
-        self._started = {r.step_key: r for r in recorded if r.kind.endswith(".started")}
+        self._started = {r.step_key: r for r in recorded if r.kind in _BEGINNINGS}
         self._completed = {r.step_key: r for r in recorded if r.kind in _ENDS and "value" in r.data}
-        self._noted = Counter(_said(r) for r in recorded if not r.kind.endswith(".started") and "value" not in r.data)
+        self._noted = Counter(_said(r) for r in recorded if r.kind not in _BEGINNINGS and "value" not in r.data)
 
     async def deliver(self, name: str, payload: Any) -> None:
         self._journal.post(Record(kind="architecture.signal", data={"name": name, "payload": payload}))
