@@ -51,7 +51,10 @@ class PageQuery(Schema):
             return None
         try:
             text = base64.urlsafe_b64decode(self.cursor.encode() + b"=" * (-len(self.cursor) % 4))
-            return read(json.loads(text))  # type: ignore[call-arg]
+            value = read(json.loads(text))  # type: ignore[call-arg]
+            if not str(value).isprintable():
+                raise ValueError("not what we write into cursors")
+            return value
         except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error) as error:
             raise Invalid("the cursor is none that this list gave out", pointer="/query/cursor") from error
 

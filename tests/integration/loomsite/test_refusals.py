@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import timedelta
 from typing import Any
@@ -106,6 +107,15 @@ def test_a_body_of_more_than_two_mebibytes_is_refused_with_the_limit(acme: Any) 
 )
 def test_a_query_that_makes_no_sense_is_refused_with_its_field(acme: Any, query: str, pointer: str) -> None:
     _problem(acme.client().get(f"{RUNS}?{query}"), 422, "invalid", pointer=pointer)
+
+
+@pytest.mark.parametrize("forged", ["\x00", "a\ud800", None, 1, [], {}, 10**400])
+@pytest.mark.parametrize("path", [RUNS, "/api/v1/agents", "/api/v1/keys", "/api/v1/agents/assistant/versions"])
+def test_a_forged_cursor_is_no_failure_of_ours(acme: Any, path: str, forged: Any) -> None:
+    acme.agent()
+    cursor = base64.urlsafe_b64encode(json.dumps(forged).encode()).decode()
+
+    assert acme.client().get(path, {"cursor": cursor}).status_code in (200, 422)
 
 
 @pytest.mark.parametrize("query", ["after=-1", "after=99999999999", "after=x"])
