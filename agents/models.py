@@ -203,7 +203,7 @@ class Run(TenantRow):
         """How long it ran or has been running, from its first claim."""
         if self.started_at is None:
             return None
-        return round(((self.finished_at or timezone.now()) - self.started_at).total_seconds(), 1)
+        return round(((self.finished_at or timezone.now()) - self.started_at).total_seconds(), 2)
 
     @property
     def excerpt(self) -> str:

@@ -27,6 +27,7 @@ from loom.errors import LoomError, NotFound
 
 RUNS_A_PAGE = 50
 EVENTS_A_PAGE = 200
+LINE = 100
 
 View = Callable[..., HttpResponse]
 
@@ -129,20 +130,23 @@ def new_run(request: HttpRequest, principal: Principal) -> HttpResponse:
 @require_GET
 @member_page
 def run(request: HttpRequest, principal: Principal, run_id: UUID) -> HttpResponse:
-    """One run: its summary and the newest of its events."""
+    """One run: its summary and the newest of its events, `?last=` says how many."""
     found = _run(principal, run_id)
-    first = max(0, found.last_seq - EVENTS_A_PAGE) if "all" not in request.GET else 0
-    context = {"run": found, "events": _events(found, after=first), "hidden": first}
+    asked = request.GET.get("last", "")
+    shown = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 10 else EVENTS_A_PAGE
+    first = max(0, found.last_seq - shown)
+    context = {"run": found, "events": _events(found, after=first), "hidden": first, "more": shown + EVENTS_A_PAGE}
     return render(request, "console/run.html", context)
 
 
 @require_GET
 @member_page
 def events(request: HttpRequest, principal: Principal, run_id: UUID) -> HttpResponse:
-    """The pieces of the run's page that have changed: its summary, and the events after a number."""
+    """The pieces of the run's page that have changed: its summary, and the events after a number, a page at most."""
     found = _run(principal, run_id)
-    after = request.GET.get("after", "0")
-    shown = _events(found, after=int(after) if after.isdecimal() else 0)
+    after = request.GET.get("after", "")
+    number = int(after) if after.isascii() and after.isdecimal() and len(after) < 10 else 0
+    shown = _events(found, after=number, limit=EVENTS_A_PAGE)
     return render(request, "console/_news.html", {"run": found, "events": shown})
 
 
@@ -165,8 +169,8 @@ def _run(principal: Principal, run_id: UUID) -> Run:
     return found
 
 
-def _events(found: Run, *, after: int) -> list[dict[str, Any]]:
-    return [_shown(event) for event in services.read_events(found.pk, after=after)]
+def _events(found: Run, *, after: int, limit: int | None = None) -> list[dict[str, Any]]:
+    return [_shown(event) for event in services.read_events(found.pk, after=after, limit=limit)]
 
 
 def _shown(event: RunEvent) -> dict[str, Any]:
@@ -178,9 +182,10 @@ def _shown(event: RunEvent) -> dict[str, Any]:
         said = data["input"]
         shown["text"] = said if isinstance(said, str) else said.get("mail") or json.dumps(said, ensure_ascii=False)
     elif event.kind == "model.completed":
-        shown |= {"text": value["text"], "calls": value["tool_calls"], "usage": value["usage"]}
+        calls = [{"tool": call["tool"], "args": _readable(call["args"])} for call in value["tool_calls"]]
+        shown |= {"text": value["text"], "calls": calls, "usage": value["usage"]}
     elif event.kind == "tool.started":
-        shown |= {"title": data.get("tool"), "code": json.dumps(data.get("args"), indent=2, ensure_ascii=False)}
+        shown |= {"title": data.get("tool"), "code": _readable(data.get("args"))}
     elif event.kind == "tool.completed":
         failed = not value["ok"]
         shown |= {"text": _readable(value["reason"] or value["error"] if failed else value["output"]), "failed": failed}
@@ -188,10 +193,16 @@ def _shown(event: RunEvent) -> dict[str, Any]:
         shown["text"] = data["output"]
     elif event.kind == "run.failed":
         shown |= {"text": data["error"]["message"], "failed": True, "title": data["error"]["type"]}
+    elif event.kind == "architecture.step.completed":
+        shown["code"] = _readable(value)
     elif event.kind.startswith("architecture.workflow"):
         shown["title"] = data.get("node")
     return shown
 
 
 def _readable(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+    """A text as it is, and JSON on one line where that is not too long."""
+    if isinstance(value, str):
+        return value
+    line = json.dumps(value, ensure_ascii=False)
+    return line if len(line) <= LINE else json.dumps(value, indent=2, ensure_ascii=False)

@@ -18,12 +18,15 @@
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
       news.replaceChildren(...page.querySelector("[data-summary]").childNodes);
       const bottom = window.innerHeight + window.scrollY >= document.body.offsetHeight - 80;
+      let fresh = 0;
       for (const event of [...page.querySelectorAll("[data-events] > li")]) {
         if (document.getElementById(event.id)) continue;
+        fresh += 1;
         hush(event);
         list.append(event);
       }
       for (const element of saying.values()) list.append(element);
+      if (fresh && seq() < Number(document.getElementById("summary").dataset.seq)) again = true;  // it was a page of them
       if (bottom && !over()) window.scrollTo({ top: document.body.scrollHeight });
     } finally {
       asking = false;
@@ -38,7 +41,7 @@
     if (event.dataset.kind.startsWith("run.") && over()) { saying.forEach((e) => e.remove()); saying.clear(); }
   }
 
-  function say({ step_key, text, offset }) {
+  function say({ step_key, data: { text, offset } }) {
     if (!saying.has(step_key)) {
       const element = template.content.firstElementChild.cloneNode(true);
       element.querySelector(".step").textContent = step_key;
@@ -51,7 +54,7 @@
 
   if (over()) return;
   listen(() => list.dataset.socket + "?after=" + seq(), {
-    heard: (event) => (event.kind === "model.delta" ? say(event.data) : refresh()),
+    heard: (event) => (event.kind === "model.delta" ? say(event) : refresh()),
     poll: refresh,
     state: badge,
   });
