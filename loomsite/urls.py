@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from django.contrib import admin
 from django.urls import include, path
 
@@ -16,8 +14,7 @@ urlpatterns = [
     path("metrics", views.metrics, name="metrics"),
     path("api/v1/", api.urls),
     path("admin/", admin.site.urls),
+    path("", include("agents.urls", namespace="console")),
 ]
-if find_spec("agents.urls"):
-    urlpatterns.append(path("", include("agents.urls", namespace="console")))
 
 handler500 = "loomsite.views.server_error"
