@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.templatetags.static import static
-from django.templatetags.static import static
 from psycopg.conninfo import conninfo_to_dict
 
 from loomsite.env import ROOT, get_env
@@ -167,7 +166,6 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("console/loom.svg")}],
     "STYLES": [lambda request: static("console/admin.css")],
     "SITE_URL": "/",
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("console/loom.svg")}],
     "SHOW_HISTORY": True,
     "ENVIRONMENT": "governance.auth.tenant_badge",
     "COLORS": {
