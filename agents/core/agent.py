@@ -11,6 +11,8 @@ from agents.core.ambient import Ambient, stream_events
 from agents.core.architectures.base import Architecture, Emit
 from agents.core.architectures.resolver import resolve_architecture
 from agents.core.config import read_config, read_toml
+from agents.core.context_policy import ContextPolicy, context_policy
+from agents.core.graph.writing import build_graph, write_graph
 from agents.core.kit import Kit, make_kit
 from agents.core.llm.base import Model
 from agents.core.llm.resolver import resolve_model
@@ -84,6 +86,7 @@ class Agent:
         prompt_caching: bool | Mapping[str, Any] | None = None,
         workspace: Any | None = None,
         living_plan: Any = None,
+        context_window: int | ContextPolicy | None = None,
         stop_hooks: list[StopHook] | None = None,
         max_stop_hook_iterations: int = 15,
     ) -> None:
@@ -110,6 +113,7 @@ class Agent:
         self.effort = effort or model_options.get("effort")
         self.strict_effort = strict_effort or bool(model_options.get("strict_effort"))
         self.prompt_caching = _prompt_caching(prompt_caching)
+        self.context_policy = context_policy(context_window)
         self.kit: Kit | None = None
         if not (skills is None and mcp is None and workspace is None and living_plan is None):
             self.kit = make_kit(skills=skills, mcp=mcp, workspace=workspace, living_plan=living_plan)
@@ -301,6 +305,12 @@ class Agent:
 
     async def tools_list(self) -> list[str]:
         return [tool.name for tool in await self._tool_host.list_tools()]
+
+    async def generate_graph(self, path: str | Path | None = None, *, title: str | None = None) -> str:
+        """The agent with everything in it as a Mermaid flowchart, and with a path as a file too; see `write_graph`."""
+        if path is not None:
+            return await write_graph(self, path, title=title)
+        return (await build_graph(self, title=title or self.name)).to_mermaid()
 
     def _own_tools(self) -> InProcessToolHost:
         if isinstance(self._tool_host, InProcessToolHost):

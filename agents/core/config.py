@@ -50,6 +50,7 @@ class AgentConfig(BaseModel):
     name: str = "agent"
     model: str | dict[str, Any] | None = None
     max_turns: int = Field(default=50, ge=1)
+    context_window: int | None = Field(default=None, ge=1)
     architecture: str | None = None
     effort: str | None = None
     strict_effort: bool = False

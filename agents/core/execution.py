@@ -327,6 +327,7 @@ async def _dependencies(
         effort=options.effort or agent.effort,
         strict_effort=agent.strict_effort,
         prompt_caching=agent.prompt_caching,
+        context_policy=agent.context_policy,
         streaming=ambient.streaming,
         fast_audit=layers.audit_log is None,
         fast_telemetry=type(layers.telemetry) is NoTelemetry,
