@@ -1,4 +1,4 @@
-"""Agents as pictures."""
+"""Pictures of agents and workflows."""
 
 from __future__ import annotations
 
@@ -17,10 +17,6 @@ HOMES = {
     "write_graph": "agents.core.graph",
 }
 
-__all__ = [
-    "AgentGraph",
-    "build_graph",
-    "write_graph",
-]
+__all__ = ["AgentGraph", "build_graph", "write_graph"]
 
 __getattr__, __dir__ = door(__name__, HOMES)

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from agents.core.agent import context_for
 from agents.core.ambient import Ambient, stream_events
 from agents.core.architectures.base import Emit
+from agents.core.graph.values import fenced
 from agents.core.runtime.engine import Answer
 from agents.core.tools.tool import Tool
 from agents.core.workflow import drawing
@@ -194,8 +195,11 @@ class Workflow:
     def to_dot(self) -> str:
         return drawing.dot(self)
 
+    def _repr_mermaid_(self) -> str:
+        return self.to_mermaid()
+
     def _repr_markdown_(self) -> str:
-        return f"```mermaid\n{self.to_mermaid()}\n```"
+        return fenced(self.to_mermaid())
 
     # --- the common shapes --------------------------------------------------------------------------------------------
 
