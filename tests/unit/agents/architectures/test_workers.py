@@ -1,0 +1,138 @@
+"""What a worker has of its own, what it has of its team, and what it never hears."""
+
+from agents.core.architectures.router import Router, RouterRoute
+from agents.core.architectures.supervisor import Supervisor
+from agents.core.architectures.swarm import Handoff
+from agents.core.stop_hooks import StopHookResult
+from agents.core.team import Team, run_architecture
+from agents.core.workspace.in_memory import InMemoryWorkspace
+from loom.context import get_run_context
+from memory.core.backends.in_memory import InMemoryMemory
+from tests.unit.agents.architectures.cast import Cast, tool_turn
+
+
+def desk_of(agent):
+    return Router(routes=[RouterRoute("desk", agent)])
+
+
+async def test_a_worker_may_use_the_teams_tools_after_its_own():
+    cast = Cast()
+
+    def stamp() -> str:
+        """The team's stamp."""
+        return "team's"
+
+    def seal() -> str:
+        """The team's seal."""
+        return "team's seal"
+
+    own = cast.agent("desk", tool_turn(("stamp", {}), ("seal", {})), "Done.", tools=[_stamp_of_the_desk()])
+
+    await cast.team(desk_of(own), "route: desk", tools=[stamp, seal]).run("Go.")
+
+    assert [m.content for m in cast.asked[-1][1] if m.role == "tool"] == ["desk's", "team's seal"]
+
+
+def _stamp_of_the_desk():
+    def stamp() -> str:
+        """The desk's stamp."""
+        return "desk's"
+
+    return stamp
+
+
+async def test_a_worker_runs_for_the_teams_user_and_run_in_a_session_of_its_own():
+    cast, contexts = Cast(), []
+
+    def remember(messages):
+        contexts.append(get_run_context())
+        return tool_turn()
+
+    team = cast.team(desk_of(cast.agent("desk", remember)), "route: desk")
+
+    await team.run("Go.", user_id="ann", session_id="s", metadata={"plan": "gold"})
+
+    [context] = contexts
+    assert (context.user_id, context.metadata) == ("ann", {"plan": "gold"})
+    assert context.session_id == f"s:{context.run_id}:worker:desk#1"
+
+
+async def test_a_persistent_workers_conversation_is_not_told_to_its_peers():
+    cast = Cast()
+    agents = {
+        "a": cast.agent("a", tool_turn(("handoff", {"target": "b", "message": "next"})), "the plan is red"),
+        "b": Handoff(cast.agent("b", "ok"), input_filter=lambda history, payload: []),
+    }
+
+    await Team.swarm(agents, "a", model=cast.agent("x").model).run("the plan", user_id="ann")
+
+    assert cast.heard_by("b") == "You are b.\na hands over to you: next"
+
+
+async def test_what_passing_workers_did_is_remembered_as_the_teams():
+    cast, memory = Cast(), InMemoryMemory()
+
+    await cast.team(desk_of(cast.agent("desk", "Yes.")), "route: desk", memory=memory).run("Go?", user_id="ann")
+
+    episodes = (await memory.export(user_id="ann")).episodes
+    assert [(e.input, e.output) for e in episodes] == [("Go?", "Yes.")]
+
+
+async def test_a_worker_with_a_memory_of_its_own_keeps_it():
+    cast, own = Cast(), InMemoryMemory()
+    team = cast.team(desk_of(cast.agent("desk", "Yes.", memory=own)), "route: desk")
+
+    await team.run("Go?", user_id="ann")
+
+    assert [e.output for e in (await own.export(user_id="ann")).episodes] == ["Yes."]
+
+
+async def test_workers_write_in_the_teams_workspace_under_their_own_names():
+    cast, workspace = Cast(), InMemoryWorkspace()
+    agent = cast.agent("desk", tool_turn(("note", {"title": "Finding", "body": "Rats."})), "Noted.")
+
+    await cast.team(desk_of(agent), "route: desk", workspace=workspace).run("Go.", user_id="ann")
+
+    [note] = await workspace.list_notes(user_id="ann")
+    assert note.author == "desk"
+
+
+async def test_the_teams_tone_is_its_workers():
+    cast = Cast()
+
+    await cast.team(desk_of(cast.agent("desk", "Aye.")), "route: desk").run("Go.", response_tone="like a pirate")
+
+    assert "like a pirate" in cast.heard_by("desk")
+
+
+async def test_a_supervisor_sent_back_to_work_has_its_instructions_as_they_were():
+    cast, seen = Cast(), []
+
+    class Once:
+        name = "once"
+
+        async def __call__(self, session, deps, *, iteration):
+            seen.append(session.instructions)
+            return StopHookResult("More.") if iteration == 1 else None
+
+    call = ("delegate", {"worker": "w", "instructions": "work"})
+    team = cast.team(
+        Supervisor(workers={"w": cast.agent("w", "1", "2")}),
+        *[tool_turn(call), "Ok."] * 2,
+        instructions="Manage.",
+        stop_hooks=[Once()],
+    )
+
+    await team.run("Go.")
+
+    assert seen == ["Manage.", "Manage."]
+    assert cast.order() == ["team", "w", "team"] * 2
+
+
+async def test_a_strategy_can_be_run_without_an_agent_around_it():
+    cast = Cast()
+    supervisor = Supervisor(workers={"w": cast.agent("w")})
+
+    result = await run_architecture(supervisor, "Go.", model=cast.agent("x", "Alone.").model, instructions="Manage.")
+
+    assert result.output == "Alone."
