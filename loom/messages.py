@@ -70,8 +70,10 @@ class ToolCall(BaseModel):
         return deterministic_hash(self.tool, self.args)
 
     def journal(self) -> dict[str, Any]:
-        """What is written down before the call; its hash is the step's fingerprint."""
-        return {"tool": self.tool, "args": self.args}
+        """What is written down before the call. Tool and arguments are the step's fingerprint; the effect says what a
+        crash during the call means."""
+        effect = {"effect": self.tool_def.effect} if self.tool_def is not None else {}
+        return {"tool": self.tool, "args": self.args, **effect}
 
 
 class ToolResult(BaseModel):

@@ -20,6 +20,7 @@ from agents.core.llm.retrying import Retrying
 from agents.core.result import RunResult
 from agents.core.runtime.base import InProcRuntime, Runtime
 from agents.core.runtime.engine import Answer
+from agents.core.runtime.journaled import JournaledRuntime
 from agents.core.runtime.resolver import resolve_runtime
 from agents.core.skills.registry import SkillRegistry
 from agents.core.stop_hooks import StopHook
@@ -238,15 +239,10 @@ class Agent:
         `OutputValidationError`; a tool that fails, a budget that is spent and a turn cap do not raise.
         """
         context = context_for(context, user_id=user_id, session_id=session_id, metadata=metadata)
-        if output_validation_retries < 0:
-            raise ValueError(f"output_validation_retries is 0 or more, not {output_validation_retries}")
-        options = execution.Options(
-            extra_tools=tuple(extra_tools or ()),
-            output_schema=output_schema,
-            output_validation_retries=output_validation_retries,
-            response_tone=response_tone,
-            effort=effort,
-        )
+        options = _options(extra_tools, output_schema, output_validation_retries, response_tone, effort)
+        return await self._run(prompt, context, emit, options)
+
+    async def _run(self, prompt: str, context: RunContext, emit: Emit | None, options: execution.Options) -> RunResult:
         ambient = Ambient(context, emit=emit, streaming=emit is not None)
         return await execution.execute(self, prompt, ambient, options)
 
@@ -268,9 +264,33 @@ class Agent:
         result = await execution.execute(self, prompt_of(input), ambient, options)
         return Answer(result.output, result.parsed, result.interruption_reason)
 
-    async def resume(self, session_id: str, prompt: str, **options: Any) -> RunResult:
-        """`run` for a session on a durable runtime: steps that its journal holds are replayed, the rest runs."""
-        return await self.run(prompt, session_id=session_id, **options)
+    async def resume(
+        self,
+        session_id: str,
+        prompt: str,
+        *,
+        user_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        context: RunContext | None = None,
+        extra_tools: list[Tool] | None = None,
+        emit: Emit | None = None,
+        output_schema: Any | None = None,
+        output_validation_retries: int = 1,
+    ) -> RunResult:
+        """Go on where the last run of this user's session was cut off: what its journal holds is not done again.
+
+        If that run was asked something else, it is finished first, and then the prompt is run; an empty prompt only
+        finishes it. Without an unfinished run this is `run`. Raises what the unfinished run raises, which stays
+        unfinished then; `run` begins a new one.
+        """
+        context = context_for(context, user_id=user_id, session_id=session_id, metadata=metadata)
+        options = _options(extra_tools, output_schema, output_validation_retries)
+        if isinstance(self._runtime, JournaledRuntime):
+            for cut_off in await self._runtime.unfinished(user_id=context.user_id, session_id=session_id):
+                result = await self._run(cut_off.input, context.with_overrides(run_id=cut_off.id), emit, options)
+                if prompt in ("", cut_off.input):
+                    return result
+        return await self._run(prompt, context, emit, options)
 
     # --- memory and tools -----------------------------------------------------------------------------------------
 
@@ -321,6 +341,24 @@ class Agent:
 def prompt_of(value: Any) -> str:
     """What an agent reads of an input: a text as it is, any other value as JSON."""
     return value if isinstance(value, str) else canonical(value)
+
+
+def _options(
+    extra_tools: list[Tool] | None,
+    output_schema: Any | None,
+    output_validation_retries: int,
+    response_tone: str | None = None,
+    effort: str | None = None,
+) -> execution.Options:
+    if output_validation_retries < 0:
+        raise ValueError(f"output_validation_retries is 0 or more, not {output_validation_retries}")
+    return execution.Options(
+        extra_tools=tuple(extra_tools or ()),
+        output_schema=output_schema,
+        output_validation_retries=output_validation_retries,
+        response_tone=response_tone,
+        effort=effort,
+    )
 
 
 def context_for(

@@ -18,6 +18,7 @@ from agents.core.architectures.base import AgentSession, Dependencies
 from agents.core.kit import Desk, Kit
 from agents.core.result import RunResult
 from agents.core.runtime.base import InProcRuntime, Runtime, Steps
+from agents.core.runtime.journaled import JournaledRuntime
 from agents.core.stop_hooks import StopHookResult
 from agents.core.tools.base import ToolHost
 from agents.core.tools.host import InProcessToolHost
@@ -67,7 +68,7 @@ async def execute(agent: Agent, prompt: str, ambient: Ambient, options: Options 
     output = outputs.output_for(schema) if schema is not None else None
     async with AsyncExitStack() as stack:
         kit = _kit(agent, ambient)
-        deps = await _dependencies(agent, ambient, options, output, stack, kit)
+        deps = await _dependencies(agent, prompt, ambient, options, output, stack, kit)
         instructions = _instructions(agent, ambient, options, output, deps, kit)
         session = AgentSession(ambient.context.session_id or "", instructions)
         if deps.desk is not None:
@@ -292,6 +293,7 @@ class _Metered:
 
 async def _dependencies(
     agent: Agent,
+    prompt: str,
     ambient: Ambient,
     options: Options,
     output: outputs.Output | None,
@@ -302,7 +304,7 @@ async def _dependencies(
     runtime: Steps = ambient.runtime or agent.runtime
     fast_runtime = type(runtime) is InProcRuntime
     if ambient.runtime is None and not fast_runtime:
-        runtime = await _session_of(agent.runtime, ambient, stack)
+        runtime = await _session_of(agent.runtime, prompt, ambient, stack)
     native = output is not None and getattr(agent.model, "supports_native_structured_output", False)
     layers = _layers(agent, ambient.parent)
     tools = agent.tool_host
@@ -405,8 +407,10 @@ def _kit(agent: Agent, ambient: Ambient) -> Kit | None:
     return (agent.kit or Kit()).with_workspace(ambient.workspace)
 
 
-async def _session_of(runtime: Runtime, ambient: Ambient, stack: AsyncExitStack) -> Steps:
+async def _session_of(runtime: Runtime, prompt: str, ambient: Ambient, stack: AsyncExitStack) -> Steps:
     """The runtime's session of this run. One that runs steps itself is the runtime from here on."""
+    if isinstance(runtime, JournaledRuntime):
+        return await stack.enter_async_context(runtime.run(ambient.context, prompt, path=ambient.path))
     session: Any = await stack.enter_async_context(runtime.session(ambient.context.session_id or ""))
     return session if hasattr(session, "step") else runtime
 

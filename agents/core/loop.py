@@ -159,12 +159,23 @@ def tool_messages(
     ]
 
 
+MAY_HAVE_HAPPENED = (
+    "this call had begun when the run was cut off, and whether it took effect is not known. It cannot be undone, so it "
+    "was not made again. Find out what happened before you go on."
+)
+
+
 def is_recorded(deps: Dependencies, key: str) -> bool:
     """Whether a step only is replayed: nobody is asked, charged or told again for what has been done."""
     if deps.fast_runtime:
         return False
     known: Callable[[str], bool] | None = getattr(deps.runtime, "is_recorded", None)
     return known is not None and known(key)
+
+
+def _in_doubt(deps: Dependencies, key: str) -> bool:
+    doubted: Callable[[str], bool] | None = getattr(deps.runtime, "in_doubt", None)
+    return not deps.fast_runtime and doubted is not None and doubted(key)
 
 
 # --- asking a model ---------------------------------------------------------------------------------------------------
@@ -291,6 +302,8 @@ async def _called(session: AgentSession, deps: Dependencies, call: ToolCall, key
         await _audit(session, deps, "model", "tool_call", _call_payload(call))
     if call.tool_def is None:
         result = await _instead(deps, call, key, ToolResult.error_(call.id, await _unknown(deps, call.tool)))
+    elif _in_doubt(deps, key):  # nobody is asked to permit what is not run
+        result = await _instead(deps, call, key, ToolResult.error_(call.id, MAY_HAVE_HAPPENED))
     else:
         result = await _judged(session, deps, call, key)
     if not deps.fast_audit:
@@ -397,7 +410,8 @@ async def _instead(deps: Dependencies, call: ToolCall, key: str, result: ToolRes
     async def tell(call: ToolCall) -> ToolResult:
         return result
 
-    told: ToolResult = await deps.runtime.step(key, tell, call)
+    without_effect = call.model_copy(update={"tool_def": None})
+    told: ToolResult = await deps.runtime.step(key, tell, without_effect)
     return told
 
 

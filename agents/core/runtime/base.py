@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
+
+import anyio
 
 
 class RuntimeSession(Protocol):
@@ -47,15 +50,45 @@ class Runtime(Steps, Protocol):
     async def signal(self, session_id: str, name: str, payload: Any) -> None: ...
 
 
+class Signals:
+    """What has been said to a session from outside, in its order.
+
+    Each `wait` for a name takes the next payload, so a replay that waits as before is told as before.
+    """
+
+    def __init__(self, delivered: Iterable[tuple[str, Any]] = ()) -> None:
+        self._payloads: dict[str, list[Any]] = defaultdict(list)
+        self._taken: dict[str, int] = defaultdict(int)
+        self._news = anyio.Event()
+        for name, payload in delivered:
+            self._payloads[name].append(payload)
+
+    def add(self, name: str, payload: Any) -> None:
+        self._payloads[name].append(payload)
+        self._news.set()
+        self._news = anyio.Event()
+
+    def all(self, name: str) -> list[Any]:
+        """Every payload of this name, taken or not."""
+        return list(self._payloads.get(name, ()))
+
+    async def wait(self, name: str) -> Any:
+        """The next payload of this name that nobody has taken."""
+        while len(self._payloads.get(name, ())) <= self._taken[name]:
+            await self._news.wait()
+        self._taken[name] += 1
+        return self._payloads[name][self._taken[name] - 1]
+
+
 @dataclass
 class InProcSession:
     """A run that lives and dies with this process."""
 
     id: str
-    delivered: dict[str, Any] = field(default_factory=dict)
+    signals: Signals = field(default_factory=Signals)
 
     async def deliver(self, name: str, payload: Any) -> None:
-        self.delivered[name] = payload
+        self.signals.add(name, payload)
 
 
 class InProcRuntime:

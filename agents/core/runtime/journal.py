@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
+from agents.core.runtime.base import Signals
 from agents.core.runtime.written import codec_for, written
 from loom.errors import NonDeterminism, RuntimeJournalError
 from loom.events import Event, Kind, Record, record_of
@@ -28,6 +29,7 @@ _KINDS: dict[str, tuple[str | None, str]] = {
 }
 _BEGINNINGS = frozenset(started for started, _ in _KINDS.values() if started)
 _ENDS = frozenset(completed for _, completed in _KINDS.values())
+_SIGNAL = "architecture.signal"
 _HARMLESS = frozenset({"model", "recall"})  # they change nothing outside, so their start need not be on disk first
 
 
@@ -53,14 +55,21 @@ class JournalSession:
         self._started = {r.step_key: r for r in recorded if r.kind in _BEGINNINGS}
         self._completed = {r.step_key: r for r in recorded if r.kind in _ENDS and "value" in r.data}
         self._noted = Counter(_said(r) for r in recorded if r.kind not in _BEGINNINGS and "value" not in r.data)
+        self.signals = Signals((r.data["name"], r.data["payload"]) for r in recorded if _is_signal(r))
 
     async def deliver(self, name: str, payload: Any) -> None:
-        self._journal.post(Record(kind="architecture.signal", data={"name": name, "payload": payload}))
+        record = signal_record(name, payload)
+        self._journal.post(record)
         await self._journal.flush()
+        self.signals.add(name, record.data["payload"])
 
     def is_recorded(self, name: str) -> bool:
         """Whether this step has ended before, so that `step` gives back what it came to."""
         return name in self._completed
+
+    def in_doubt(self, name: str) -> bool:
+        """Whether this step has begun before, may have had its effect, and must not have it twice."""
+        return name not in self._completed and not may_repeat(self._started.get(name))
 
     async def step(
         self,
@@ -99,7 +108,7 @@ class JournalSession:
         async for item in fn(*args, **kwargs):
             items.append(written(item))
             yield items[-1]
-        self._end(name, items)
+        self._end(name, items, stream=True)
 
     def _check(self, name: str, intent: dict[str, Any]) -> None:
         if (before := self._started.get(name)) is not None:
@@ -113,8 +122,8 @@ class JournalSession:
         if kind not in _HARMLESS:
             await self._journal.flush()
 
-    def _end(self, name: str, value: Any) -> Record:
-        record = Record(kind=_KINDS[_kind_of(name)][1], step_key=name, data={"value": written(value)})
+    def _end(self, name: str, value: Any, **more: Any) -> Record:
+        record = Record(kind=_KINDS[_kind_of(name)][1], step_key=name, data={"value": written(value), **more})
         self._journal.post(record)
         return record
 
@@ -127,6 +136,22 @@ class JournalSession:
             self._noted[said] -= 1
             return
         self._journal.post(record)
+
+
+def may_repeat(started: Record | None) -> bool:
+    """The rule for a step that a crash cut off: only what is irreversible is not done again.
+
+    `read` and `idempotent` tools may run twice, and `keyed` ones are given the key of the first time.
+    """
+    return started is None or started.data.get("effect") != "irreversible"
+
+
+def signal_record(name: str, payload: Any) -> Record:
+    return Record(kind=_SIGNAL, data={"name": name, "payload": written(payload)})
+
+
+def _is_signal(record: Record) -> bool:
+    return record.kind == _SIGNAL and record.data.keys() == {"name", "payload"}  # a strategy may have such an event
 
 
 def _said(record: Record) -> tuple[str, str, str]:
@@ -150,6 +175,7 @@ def _intent(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 def _check_same(name: str, before: Record, intent: dict[str, Any]) -> None:
+    intent = {key: value for key, value in intent.items() if key != "effect"}  # what counts is what it was then
     recorded = {key: value for key, value in before.data.items() if key in intent}
     if deterministic_hash(recorded) != deterministic_hash(intent):
         raise NonDeterminism(

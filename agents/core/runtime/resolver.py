@@ -9,11 +9,16 @@ from typing import Any
 from agents.core.runtime.base import InProcRuntime, Runtime
 from loom.errors import ConfigError
 
-BACKENDS = {"inproc": "agents.core.runtime.base:InProcRuntime"}
+BACKENDS = {
+    "inproc": "agents.core.runtime.base:InProcRuntime",
+    "sqlite": "agents.core.runtime.sqlite:SqliteRuntime",
+}
 
 
 def resolve_runtime(spec: Runtime | str | Mapping[str, Any] | None) -> Runtime:
-    """The runtime that a spec names: None and `inproc`, `backend:path`, `{"backend": …, "path": …}`, or an instance.
+    """The runtime that a spec names: None and `inproc`, `sqlite:path`, `{"backend": …, "path": …}`, or an instance.
+
+    `sqlite` alone keeps its journals in `loom-runtime.db`, in the working directory.
 
     Raises ConfigError for an unknown backend.
     """

@@ -1,0 +1,189 @@
+"""A runtime that remembers: steps over a store of journals.
+
+runtime = JournaledRuntime()                    # in memory; SqliteRuntime and PostgresRuntime outlive the process
+agent = Agent("…", runtime=runtime)
+for run in await runtime.unfinished():          # after a crash
+    await agent.resume(run.session_id, run.input, user_id=run.user_id)
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from anyio.lowlevel import RunVar
+
+from agents.core.runtime.journal import JournalSession, signal_record
+from agents.core.runtime.store import EVERYONE, Everyone, InMemoryJournalStore, JournaledRun, JournalStore
+from agents.core.runtime.writer import StoredJournal, Writer
+from loom.context import RunContext
+from loom.errors import NotFound
+from loom.events import Kind, Record
+
+
+class JournaledSession(JournalSession):
+    """A session of a journaled runtime. A step that is taken again in the same session gives its first result too."""
+
+    async def _begin(self, name: str, intent: dict[str, Any], extra: dict[str, Any]) -> None:
+        await super()._begin(name, intent, extra)
+        self._started.setdefault(name, Record(kind=".started", step_key=name, data=intent))
+
+    def _end(self, name: str, value: Any, **more: Any) -> Record:
+        record = self._completed[name] = super()._end(name, value, **more)
+        return record
+
+
+@dataclass
+class _Opened:
+    """A journal that is open here. A bare session may be entered several times at once."""
+
+    run: JournaledRun
+    session: JournaledSession
+    journal: StoredJournal
+    entered: int = 0
+
+
+@dataclass
+class _Here:
+    """What one event loop has open. Nothing of it outlives the block that opened it."""
+
+    writer: Writer
+    opening: anyio.Lock = field(default_factory=anyio.Lock)
+    opened: dict[str, _Opened] = field(default_factory=dict)
+
+
+_Entered = tuple[tuple["JournaledRuntime", JournaledSession], ...]
+_entered: ContextVar[_Entered] = ContextVar("loom_journaled_sessions", default=())
+
+
+class JournaledRuntime:
+    """Steps over a store of journals. It serves any number of runs, users and event loops.
+
+    Every run has a journal of its own, so none is ever answered with what another has said; `Agent.resume` goes on
+    with a run that was cut off. `session(id)` is the bare form, for steps outside of agents: all who open the same id
+    share one journal, whoever they are.
+    """
+
+    name = "journaled"
+
+    def __init__(self, store: JournalStore | None = None) -> None:
+        self._store = store if store is not None else InMemoryJournalStore()
+        self._here: RunVar[_Here] = RunVar("loom_journals")
+
+    @property
+    def store(self) -> JournalStore:
+        return self._store
+
+    @asynccontextmanager
+    async def session(self, session_id: str) -> AsyncIterator[JournaledSession]:
+        """Steps in here are remembered under this id and their names, for good."""
+        here = self._on_this_loop()
+        async with here.opening:
+            opened = here.opened.get(session_id) or await self._open(here, JournaledRun.bare(session_id))
+            opened.entered += 1
+        async with self._inside(here, opened):
+            yield opened.session
+
+    @asynccontextmanager
+    async def run(self, context: RunContext, input: Any, *, path: str = "") -> AsyncIterator[JournaledSession]:
+        """A run of an agent, begun or taken up again: its id says which.
+
+        A block that is left by an exception leaves the run unfinished. `path` is where it stands in a larger run.
+        """
+        run_id = f"{context.run_id}:{path}" if path else context.run_id
+        here = self._on_this_loop()
+        opened = await self._open(
+            here, JournaledRun(run_id, context.user_id, context.session_id or "", input, resumable=not path)
+        )
+        opened.entered += 1
+        async with self._inside(here, opened):
+            yield opened.session
+            opened.journal.post(Record(kind=Kind.RUN_SUCCEEDED))
+
+    async def unfinished(
+        self, *, user_id: str | Everyone | None = EVERYONE, session_id: str | None = None
+    ) -> list[JournaledRun]:
+        """The runs that `Agent.resume` would go on with, oldest first; of one user if it is named, None being nobody.
+
+        A run that is under way somewhere is one of them: only its process knows. Whoever resumes it takes it over.
+        """
+        return await self._store.unfinished(user_id=user_id, session_id=session_id)
+
+    async def signal(self, session_id: str, name: str, payload: Any, *, user_id: str | None = None) -> None:
+        """Say something to a session, which reads it from `session.signals`.
+
+        If it is not open on this event loop it is written down, for the user's unfinished run of this session or else
+        the bare session, and is there when that is opened again. Raises NotFound for a user who has none.
+        """
+        here = self._on_this_loop()
+        if said := [o for o in here.opened.values() if (o.run.user_id, o.run.session_id) == (user_id, session_id)]:
+            for opened in said:
+                await opened.session.deliver(name, payload)
+            return
+        unfinished = await self.unfinished(user_id=user_id, session_id=session_id)
+        if not unfinished and user_id is not None:
+            raise NotFound(f"user {user_id!r} has no unfinished run of session {session_id!r}", session_id=session_id)
+        run = unfinished[0] if unfinished else JournaledRun.bare(session_id)
+        await self._store.put(run, signal_record(name, payload))
+
+    async def step(
+        self,
+        name: str,
+        fn: Callable[..., Awaitable[Any]],
+        *args: Any,
+        idempotency_key: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """A step of the session around this call; outside of any it just runs."""
+        if (session := self._session()) is None:
+            return await fn(*args, **kwargs)
+        return await session.step(name, fn, *args, idempotency_key=idempotency_key, **kwargs)
+
+    async def stream_step(
+        self, name: str, fn: Callable[..., AsyncIterator[Any]], *args: Any, **kwargs: Any
+    ) -> AsyncIterator[Any]:
+        session = self._session()
+        stream = fn(*args, **kwargs) if session is None else session.stream_step(name, fn, *args, **kwargs)
+        async for item in stream:
+            yield item
+
+    async def aclose(self) -> None:
+        await self._store.aclose()
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _session(self) -> JournaledSession | None:
+        return next((session for runtime, session in _entered.get() if runtime is self), None)
+
+    def _on_this_loop(self) -> _Here:
+        here = self._here.get(None)
+        if here is None:
+            here = _Here(Writer(self._store.append))
+            self._here.set(here)
+        return here
+
+    async def _open(self, here: _Here, run: JournaledRun) -> _Opened:
+        fence = await self._store.open(run)
+        recorded = [row.record for row in await self._store.read(run.id)]
+        journal = StoredJournal(here.writer, run.id, fence)
+        opened = here.opened[run.id] = _Opened(run, JournaledSession(run.session_id, journal, recorded), journal)
+        return opened
+
+    @asynccontextmanager
+    async def _inside(self, here: _Here, opened: _Opened) -> AsyncIterator[None]:
+        before = _entered.get()
+        _entered.set(((self, opened.session), *before))
+        try:
+            yield
+            await opened.journal.flush()
+        finally:
+            _entered.set(before)
+            with anyio.CancelScope(shield=True):  # what has been done must still be written
+                await opened.journal.settle()
+            opened.entered -= 1
+            if not opened.entered and here.opened.get(opened.run.id) is opened:
+                del here.opened[opened.run.id]

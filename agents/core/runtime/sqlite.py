@@ -1,0 +1,218 @@
+"""Journals in a SQLite file: for programs of one machine, with nothing to install."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio.to_thread
+
+from agents.core.runtime.journaled import JournaledRuntime
+from agents.core.runtime.store import (
+    EVERYONE,
+    VERSION,
+    Append,
+    Everyone,
+    JournaledRun,
+    JournalStore,
+    Row,
+    check_open,
+    read_record,
+)
+from agents.core.runtime.written import written
+from loom.errors import RuntimeJournalError, Unavailable
+
+DEFAULT_PATH = "loom-runtime.db"
+_PATIENCE_SECONDS = 30  # for another process that writes
+T = TypeVar("T")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS loom_run (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    user_id TEXT,
+    session_id TEXT NOT NULL,
+    input TEXT NOT NULL,
+    resumable INTEGER NOT NULL,
+    attempt INTEGER NOT NULL DEFAULT 0,
+    ended INTEGER NOT NULL DEFAULT 0,
+    started_at REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS loom_run_session ON loom_run (session_id, place);
+CREATE INDEX IF NOT EXISTS loom_run_unfinished ON loom_run (place) WHERE resumable AND NOT ended;
+CREATE TABLE IF NOT EXISTS loom_journal (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    step_key TEXT NOT NULL,
+    data TEXT NOT NULL,
+    at REAL NOT NULL,
+    version INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS loom_journal_run ON loom_journal (run_id, place);
+"""
+_UNFINISHED = """
+SELECT id, user_id, session_id, input, resumable FROM loom_run AS run
+WHERE resumable AND NOT ended
+  AND (:everyone OR user_id IS :user_id) AND (:session_id IS NULL OR session_id = :session_id)
+  AND NOT EXISTS (
+    SELECT 1 FROM loom_run AS later
+    WHERE later.session_id = run.session_id AND later.user_id IS run.user_id
+      AND later.resumable AND later.place > run.place)
+ORDER BY place
+"""
+
+
+class SqliteJournalStore(JournalStore):
+    """Journals in one file, made at first use. Several processes may share it; one of them writes at a time.
+
+    What has been written survives a crash of the process and of the machine. `aclose` lets go of the file; the next
+    use opens it again.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self._turn = threading.Lock()  # one connection, and one thread at a time on it
+        self._connection: sqlite3.Connection | None = None
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    async def open(self, run: JournaledRun) -> int:
+        return await self._unit(lambda connection: _open(connection, run))
+
+    async def append(self, appends: Sequence[Append]) -> AbstractSet[str]:
+        return await self._unit(lambda connection: _append(connection, appends))
+
+    async def read(self, run_id: str, step_name: str | None = None) -> list[Row]:
+        return await self._unit(lambda connection: _read(connection, run_id, step_name))
+
+    async def unfinished(
+        self, *, user_id: str | Everyone | None = EVERYONE, session_id: str | None = None
+    ) -> list[JournaledRun]:
+        everyone = user_id is EVERYONE
+        asked = {"everyone": everyone, "user_id": None if everyone else user_id, "session_id": session_id}
+        return await self._unit(lambda connection: [_run(row) for row in connection.execute(_UNFINISHED, asked)])
+
+    async def aclose(self) -> None:
+        await anyio.to_thread.run_sync(self._close)
+
+    # --- the thread ---------------------------------------------------------------------------------------------------
+
+    async def _unit(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """One transaction, on a thread. Raises Unavailable when the file cannot be used."""
+
+        def on_thread() -> T:
+            with self._turn, _transaction(self._connected()) as connection:
+                return work(connection)
+
+        try:
+            return await anyio.to_thread.run_sync(on_thread)
+        except (sqlite3.Error, OSError) as error:
+            raise Unavailable(f"the journal {self._path} cannot be used: {error}", path=str(self._path)) from error
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(
+                self._path, timeout=_PATIENCE_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")  # a step's start is on disk before its effect begins
+            connection.executescript(_SCHEMA)
+            self._connection = connection
+        return self._connection
+
+    def _close(self) -> None:
+        with self._turn:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+
+class SqliteRuntime(JournaledRuntime):
+    """A runtime that remembers in a SQLite file."""
+
+    name = "sqlite"
+
+    def __init__(self, path: str | Path = DEFAULT_PATH) -> None:
+        super().__init__(SqliteJournalStore(path))
+        self._path = Path(path)
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _open(connection: sqlite3.Connection, run: JournaledRun) -> int:
+    connection.execute(
+        "INSERT INTO loom_run (id, user_id, session_id, input, resumable, started_at) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO NOTHING",
+        (run.id, run.user_id, run.session_id, json.dumps(written(run.input)), run.resumable, time.time()),
+    )
+    *columns, ended, attempt = connection.execute(
+        "UPDATE loom_run SET attempt = attempt + 1 WHERE id = ?"
+        " RETURNING id, user_id, session_id, input, resumable, ended, attempt",
+        (run.id,),
+    ).fetchone()
+    check_open(run, _run(columns), ended=bool(ended))
+    return int(attempt)
+
+
+def _append(connection: sqlite3.Connection, appends: Sequence[Append]) -> set[str]:
+    held = set()
+    for append in appends:
+        changed = connection.execute(
+            "UPDATE loom_run SET ended = ended OR :ends WHERE id = :id AND (:fence IS NULL OR attempt = :fence)",
+            {"id": append.run_id, "fence": append.fence, "ends": append.ends},
+        )
+        if not changed.rowcount:
+            continue
+        held.add(append.run_id)
+        now = time.time()
+        connection.executemany(
+            "INSERT INTO loom_journal (run_id, kind, step_key, data, at, version) VALUES (?, ?, ?, ?, ?, ?)",
+            [(append.run_id, r.kind, r.step_key, json.dumps(r.data), now, VERSION) for r in append.records],
+        )
+    return held
+
+
+def _read(connection: sqlite3.Connection, run_id: str, step_name: str | None) -> list[Row]:
+    rows = connection.execute(
+        "SELECT kind, step_key, data, version, at FROM loom_journal"
+        " WHERE run_id = :run_id AND (:step_key IS NULL OR step_key = :step_key) ORDER BY place",
+        {"run_id": run_id, "step_key": step_name},
+    )
+    return [Row(read_record(kind, key, _value(data, run_id), version), at) for kind, key, data, version, at in rows]
+
+
+def _run(columns: Sequence[Any]) -> JournaledRun:
+    run_id, user_id, session_id, input, resumable = columns
+    return JournaledRun(run_id, user_id, session_id, _value(input, run_id), bool(resumable))
+
+
+def _value(text: Any, run_id: str) -> Any:
+    """Every value is JSON; nothing else that may stand in the file is ever interpreted."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError) as error:
+        raise RuntimeJournalError(f"the journal of run {run_id!r} holds a value that is no JSON") from error
