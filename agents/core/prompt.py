@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agents.core.architectures.base import AgentSession, Dependencies
+from agents.core.architectures.lent_memory import PERSISTENT
 from loom.events import Event, EventKind
 from loom.messages import Message, Role
 
@@ -37,7 +38,9 @@ async def _recall(session: AgentSession, deps: Dependencies, query: str) -> list
     if facts := await memory.recall_facts(query, limit=_FACTS, user_id=user_id):
         messages.append(_system("Known facts:\n" + "\n".join(f"- {fact.format()}" for fact in facts)))
     episodes = await memory.recall(query, limit=_EPISODES + 1, user_id=user_id)
-    if others := [episode for episode in episodes if episode.session_id != session.id][:_EPISODES]:
+    # The talk with a persistent worker is how an answer came about; the episode of the answer says it again.
+    told = [episode for episode in episodes if not episode.session_id.startswith(PERSISTENT)]
+    if others := [episode for episode in told if episode.session_id != session.id][:_EPISODES]:
         messages.append(_system("Relevant past episodes:\n" + "\n\n".join(episode.format() for episode in others)))
     if messages:
         await _tell(session, deps, {"facts": len(facts), "episodes": len(others), "blocks": len(blocks)})

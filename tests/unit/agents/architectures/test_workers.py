@@ -136,3 +136,14 @@ async def test_a_strategy_can_be_run_without_an_agent_around_it():
     result = await run_architecture(supervisor, "Go.", model=cast.agent("x", "Alone.").model, instructions="Manage.")
 
     assert result.output == "Alone."
+
+
+async def test_the_talk_with_a_persistent_worker_is_not_recalled_beside_the_answer():
+    cast = Cast()
+    routes = [RouterRoute("desk", cast.agent("desk", "Yes.", "No."))]
+    team = Team.router(routes, model=cast.agent("team", *["route: desk"] * 2).model)
+
+    await team.run("Is it red?", user_id="ann", session_id="s1")
+    await team.run("Is it blue?", user_id="ann", session_id="s2")
+
+    assert cast.heard_by("team", 1).count("Is it red?") == 1
