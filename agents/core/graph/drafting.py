@@ -107,7 +107,8 @@ class Draft:
         if workflow.start is not None:
             self._edge(start, places[workflow.start])
         for source, target, label in ways(workflow):
-            self._edge(places[source], places[target] if isinstance(target, str) else end, label)
+            here = places[source] if isinstance(source, str) else start
+            self._edge(here, places[target] if isinstance(target, str) else end, label)
         return start
 
     def step(self, step: Any, name: str, within: Subgraph) -> str:
@@ -166,9 +167,9 @@ class Draft:
         return free
 
 
-def ways(workflow: Workflow) -> list[tuple[str, Any, str]]:
+def ways(workflow: Workflow) -> list[tuple[Any, Any, str]]:
     """Every way from a node, with its label; a node without one goes to the end, which is no text."""
-    found: list[tuple[str, Any, str]] = [(source, target, "") for source, target in workflow.edges.items()]
+    found: list[tuple[Any, Any, str]] = [(source, target, "") for source, target in workflow.edges.items()]
     for source, choice in workflow.choices.items():
         found += [(source, target, key) for key, target in choice.routes.items()]
         if choice.default is not None:

@@ -66,7 +66,7 @@ class Workflow:
         self.max_visits_per_node = max_visits_per_node
         self.nodes: dict[str, Node] = {}
         self.edges: dict[str, Target] = {}
-        self.choices: dict[str, Choice] = {}
+        self.choices: dict[Target, Choice] = {}
         self.start: str | None = None
 
     # --- drawing it ---------------------------------------------------------------------------------------------------
@@ -108,28 +108,30 @@ class Workflow:
         *,
         default: Target | None = None,
     ) -> Workflow:
-        """Go where `str(fn(value))` says."""
-        if not isinstance(source, str) or START in (*routes.values(), default):
-            raise ValueError("a router goes from a node to nodes or END")
+        """Go where `str(fn(value))` says. A router from START reads the input and names the first node."""
+        if source is END or START in (*routes.values(), default):
+            raise ValueError("a router goes from START or a node to nodes or END")
         self._leaves(source)
         self.choices[source] = Choice(fn, dict(routes), default)
         return self
 
     def set_start(self, node: str) -> Workflow:
         self._known(node)
+        if START in self.choices:
+            raise ValueError("a router from START names the first node already")
         self.start = node
         return self
 
     def check(self) -> None:
         """Raise for a graph that cannot run: no start, or a way to a node that does not exist."""
-        if self.start is None:
+        if self.start is None and START not in self.choices:
             raise RuntimeError(f"workflow {self.name!r} has no start; call set_start(name)")
         for source, target in self._ways():
             if isinstance(target, str) and target not in self.nodes:
                 raise ValueError(f"workflow {self.name!r} goes from {source!r} to {target!r}, which is no node of it")
 
-    def _ways(self) -> list[tuple[str, Target]]:
-        ways = list(self.edges.items())
+    def _ways(self) -> list[tuple[Target, Target]]:
+        ways: list[tuple[Target, Target]] = [*self.edges.items()]
         for source, choice in self.choices.items():
             ways += [(source, target) for target in choice.routes.values()]
             ways += [(source, choice.default)] if choice.default is not None else []
@@ -139,7 +141,11 @@ class Workflow:
         if name not in self.nodes:
             raise ValueError(f"no node {name!r}; there are {', '.join(self.nodes) or 'none'}")
 
-    def _leaves(self, source: str) -> None:
+    def _leaves(self, source: Target) -> None:
+        if not isinstance(source, str):
+            if self.start is not None or source in self.choices:
+                raise ValueError("START has a way out already")
+            return
         self._known(source)
         if source in self.edges or source in self.choices:
             raise ValueError(f"node {source!r} has a way out already")

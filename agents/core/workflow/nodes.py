@@ -20,6 +20,9 @@ class End(Enum):
     START = "START"
     END = "END"
 
+    def __repr__(self) -> str:
+        return repr(self.value)
+
 
 START, END = End.START, End.END
 Target = str | End

@@ -20,7 +20,7 @@ from agents.core.architectures.base import AgentSession
 from agents.core.concurrency import together
 from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.tool import Tool
-from agents.core.workflow.nodes import FanOut, Node, StepLike, Target, name_of
+from agents.core.workflow.nodes import START, FanOut, Node, StepLike, Target, name_of
 from audit.core.telemetry import NoTelemetry
 from governance.core.retry import compute_backoff
 from loom.context import set_run_context
@@ -66,7 +66,7 @@ class WorkflowRun:
         async with set_run_context(self._ambient.context):
             await self._tell(EventKind.WORKFLOW_STARTED, input=input)
             value = self._stated(None, input, "the input")
-            here: Target | None = self._workflow.start
+            here = self._workflow.start or await self._after(START, value)
             while isinstance(here, str):
                 node = self._workflow.nodes[here]
                 self._visit(node)
@@ -88,10 +88,10 @@ class WorkflowRun:
         self._visits[node.name] += 1
         self._result.visited.append(node.name)
 
-    async def _after(self, here: str, value: Any) -> Target | None:
+    async def _after(self, here: Target, value: Any) -> Target | None:
         choice = self._workflow.choices.get(here)
         if choice is None:
-            return self._workflow.edges.get(here)
+            return self._workflow.edges.get(here) if isinstance(here, str) else None
         said = choice.choose(value)
         key = str(await said if inspect.isawaitable(said) else said)
         target = choice.routes.get(key, choice.default)
