@@ -16,8 +16,7 @@ from agents.core.llm.tokens import tokens_of
 from agents.core.runtime.journal import JournalSession
 from agents.core.tools.tool import tool
 from audit.core.log import InMemoryAuditLog
-from governance.core.budget import BudgetConfig
-from governance.core.standard_budget import StandardBudget
+from governance.core.budget import BudgetStatus, Estimate, NoBudget, Reservation
 from loom.context import RunContext
 from loom.events import Event, EventKind, Record
 from loom.messages import Message, Role, ToolCall, Usage
@@ -226,6 +225,8 @@ async def test_an_empty_summary_leads_to_leaving_out() -> None:
     model = Busy(rounds=12, summary=" ")
     await agent(model, 2_000).run("Find the answer.")
 
+    assert model.summaries
+    assert not any("Summary of" in m.content for m in model.seen[-1])
     assert all(sum(tokens_of(m) for m in seen) <= 2_000 for seen in model.seen)
 
 
@@ -271,14 +272,23 @@ async def test_a_listener_is_told_that_the_conversation_shrank_and_does_not_see_
 
 
 async def test_a_budget_without_room_for_a_summary_ends_the_run() -> None:
-    model = Busy(rounds=12)
-    model.max_output_tokens = 10  # type: ignore[attr-defined]
-    model.price = None  # type: ignore[attr-defined]
-    budget = StandardBudget(BudgetConfig(max_output_tokens=20))
-    result = await agent(model, 2_000, budget=budget).run("Find the answer.")
+    asked: list[int] = []
 
-    assert result.interrupted
-    assert str(result.interruption_reason).startswith("budget:")
+    class NoSummaries(NoBudget):
+        async def reserve(self, estimate: Estimate | None, *, user_id: str | None = None) -> Reservation | BudgetStatus:
+            assert estimate is not None
+            asked.append(estimate.max_output_tokens)
+            is_summary = estimate.max_output_tokens <= 2_000 // 16
+            return BudgetStatus.blocked_("enough") if is_summary else Reservation(user_id)
+
+    log, model = InMemoryAuditLog(), Busy(rounds=12)
+    result = await agent(model, 2_000, budget=NoSummaries(), audit_log=log).run("Find the answer.")
+
+    assert result.interruption_reason == "budget:enough"
+    assert model.summaries == []
+    assert asked[-1] <= 2_000 // 16  # the refusal was the last that was heard of the run
+    assert len(asked) == model.asked + 1 < 12
+    assert "context_shrunk" not in [entry.action for entry in await log.query()]
 
 
 class Kept:

@@ -104,6 +104,22 @@ async def test_models_that_need_no_provider_run_under_a_cost_limit() -> None:
     assert budget.usage_for(None)["cost_usd"] == pytest.approx(0.1)
 
 
+async def test_a_prompt_that_may_be_written_to_the_cache_is_reserved_at_that_price() -> None:
+    costs: list[float] = []
+
+    class Watching(NoBudget):
+        async def reserve(self, estimate: Estimate | None, *, user_id: str | None = None) -> Reservation:
+            assert estimate is not None
+            costs.append(estimate.input_cost_usd)
+            return await super().reserve(estimate, user_id=user_id)
+
+    for caching in (False, True):
+        model = Slow(name="claude-sonnet-4-5")
+        await Agent("", model=model, budget=Watching(), prompt_caching=caching).run("go")
+
+    assert costs[1] == pytest.approx(1.25 * costs[0])
+
+
 async def test_the_estimate_grows_with_the_conversation_and_counts_the_tools() -> None:
     estimates: list[Estimate] = []
 

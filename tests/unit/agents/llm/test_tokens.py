@@ -73,13 +73,15 @@ def test_a_tally_counts_each_message_of_a_growing_conversation_once() -> None:
 
 def test_a_tally_begins_again_when_the_conversation_is_another_one() -> None:
     tally = Tally()
-    long = [said("word " * 100)]
-    short = [said("word")]
+    last = said("word")
+    long, short, other = [said("word " * 100), last], [last], [said("other"), last]
 
     assert tally.of(long) > 50
-    assert tally.of(short) == tokens_of(short[0])
-    long[:] = [said("other")]
-    assert tally.of(long) == tokens_of(long[0])
+    assert tally.of(short) == tokens_of(last)
+    assert tally.of(long) > 50
+    assert tally.of(other) == tokens_of(other[0]) + tokens_of(last)
+    other[:] = [said("something else"), said("entirely")]
+    assert tally.of(other) == tokens_of(other[0]) + tokens_of(other[1])
 
 
 def test_a_dated_name_has_the_size_of_its_model() -> None:
