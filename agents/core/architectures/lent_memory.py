@@ -15,7 +15,7 @@ _Found = TypeVar("_Found", Episode, EpisodeMatch)
 
 
 class Lent:
-    """What the team knows of its user, without what other workers were told.
+    """What the team knows of its user, but for the conversation in hand.
 
     A worker that begins afresh each time leaves nothing behind: its work is the team's, and remembered as such.
     """
@@ -55,12 +55,8 @@ class Lent:
         return self._of_others(found)
 
     def _of_others(self, found: Sequence[_Found]) -> list[_Found]:
-        """Without the conversation in hand, of which a worker is told what it may know, and without other workers'."""
-        return [item for item in found if not self._is_inside(item)]
-
-    def _is_inside(self, item: Episode | EpisodeMatch) -> bool:
-        session_id = (item if isinstance(item, Episode) else item.episode).session_id
-        return session_id == self._team_session or session_id.startswith(PERSISTENT)
+        """Without the conversation in hand, of which a worker is told what it may know."""
+        return [item for item in found if _session_of(item) != self._team_session]
 
     async def working(self, *, user_id: str | None = None) -> list[MemoryBlock]:
         return await self._memory.working(user_id=user_id)
@@ -92,3 +88,7 @@ class Lent:
 
     async def export(self, *, user_id: str | None = None) -> MemoryExport:
         return await self._memory.export(user_id=user_id)
+
+
+def _session_of(item: Episode | EpisodeMatch) -> str:
+    return item.session_id if isinstance(item, Episode) else item.episode.session_id

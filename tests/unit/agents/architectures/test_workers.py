@@ -5,6 +5,7 @@ from agents.core.architectures.supervisor import Supervisor
 from agents.core.architectures.swarm import Handoff
 from agents.core.stop_hooks import StopHookResult
 from agents.core.team import Team, run_architecture
+from agents.core.workflow import Workflow
 from agents.core.workspace.in_memory import InMemoryWorkspace
 from loom.context import get_run_context
 from memory.core.backends.in_memory import InMemoryMemory
@@ -147,3 +148,19 @@ async def test_the_talk_with_a_persistent_worker_is_not_recalled_beside_the_answ
     await team.run("Is it blue?", user_id="ann", session_id="s2")
 
     assert cast.heard_by("team", 1).count("Is it red?") == 1
+
+
+async def test_a_workflows_user_and_memory_reach_the_workers_of_a_team_in_it():
+    cast, memory, users = Cast(), InMemoryMemory(), []
+    await memory.update_block("likes", "tea", user_id="ann")
+
+    def note_user(messages):
+        users.append(get_run_context().user_id)
+        return tool_turn()
+
+    inner = Workflow.chain([cast.team(desk_of(cast.agent("desk", note_user)), "route: desk")], name="inner")
+
+    await Workflow.chain([inner], memory=memory).run("Go.", user_id="ann")
+
+    assert users == ["ann"]
+    assert "tea" in cast.heard_by("desk")
