@@ -125,7 +125,6 @@ def find_version(*, tenant: Tenant, reference: str) -> AgentVersion:
 # --- runs: from outside -----------------------------------------------------------------------------------------------
 
 
-@transaction.atomic
 def start_run(
     *,
     tenant: Tenant,
@@ -160,14 +159,19 @@ def start_run(
         trace_id=run_id.hex,
         last_seq=1,
     )
-    run.save(force_insert=True)
-    data = {"agent": str(version), "input": input, "user_id": user_id, "session_id": run.session_id, "by": by}
-    RunEvent.objects.create(tenant=tenant, run=run, seq=1, kind=Kind.RUN_STARTED, data=data)
-    audit.record(
-        tenant_id=tenant.pk, actor=by, action="run.started", subject=f"run:{run.pk}", payload={"agent": str(version)}
-    )
-    transaction.on_commit(queue.wake_workers)
-    transaction.on_commit(lambda: stream.nudge_tenant(tenant.pk, run.pk, run.status))
+    with transaction.atomic(savepoint=False):
+        run.save(force_insert=True)
+        data = {"agent": str(version), "input": input, "user_id": user_id, "session_id": run.session_id, "by": by}
+        RunEvent.objects.create(tenant=tenant, run=run, seq=1, kind=Kind.RUN_STARTED, data=data)
+        audit.record(
+            tenant_id=tenant.pk,
+            actor=by,
+            action="run.started",
+            subject=f"run:{run.pk}",
+            payload={"agent": str(version)},
+        )
+        transaction.on_commit(queue.wake_workers)
+        transaction.on_commit(lambda: stream.nudge_tenant(tenant.pk, run.pk, run.status))
     return run
 
 
