@@ -22,10 +22,6 @@ from loom.messages import Message, Role
 from memory.core.nothing import Nothing
 
 _DELTAS_A_SECOND = 20
-# A model that is done by then has nothing live to show; nobody sees the difference on one that is not.
-_FIRST_DELTA_SECONDS = 0.02
-# What nobody waits for is written a moment later, mostly together with what comes next.
-_GATHER_SECONDS = 0.002
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,6 @@ class JournalWriter:
         self._write, self._group = write, group
         self._dirty: dict[UUID, dict[UUID, RunJournal]] = {}
         self._busy: set[UUID] = set()
-        self._urgent: dict[UUID, anyio.Event] = {}
 
     def journal(self, tenant_id: UUID, run_id: UUID, fence: int) -> RunJournal:
         return RunJournal(self, tenant_id, run_id, fence)
@@ -64,25 +59,16 @@ class JournalWriter:
             older.refuse(_in_other_hands(older.run_id))
         if journal.tenant_id not in self._busy:
             self._busy.add(journal.tenant_id)
-            self._urgent[journal.tenant_id] = anyio.Event()
             self._group.start_soon(self._drain, journal.tenant_id)
-
-    def hurry(self, tenant_id: UUID) -> None:
-        """Somebody waits for what was posted."""
-        if tenant_id in self._urgent:
-            self._urgent[tenant_id].set()
 
     async def _drain(self, tenant_id: UUID) -> None:
         try:
-            with anyio.move_on_after(_GATHER_SECONDS, shield=True):  # shielded as the write below is
-                await self._urgent[tenant_id].wait()
             while journals := self._dirty.pop(tenant_id, None):
                 # What a cancelled run has already done must still be written.
                 with anyio.CancelScope(shield=True):
                     await self._write_batch(tenant_id, list(journals.values()))
         finally:
             self._busy.discard(tenant_id)
-            self._urgent.pop(tenant_id, None)
 
     async def _write_batch(self, tenant_id: UUID, journals: Sequence[RunJournal]) -> None:
         appends = [journal.take() for journal in journals]
@@ -124,7 +110,6 @@ class RunJournal:
         self._writer.touch(self)
 
     async def flush(self) -> None:
-        self._writer.hurry(self.tenant_id)
         goal = self._posted
         while self._confirmed < goal and self._refused is None:
             await self._changed.wait()
@@ -174,7 +159,6 @@ class Listener:
     async def _publish(self) -> None:
         """Publish, then gather for a twentieth of a second before publishing again."""
         try:
-            await anyio.sleep(_FIRST_DELTA_SECONDS)
             shown: dict[str, str] = {}
             while self._texts and shown != self._texts:
                 shown = dict(self._texts)
