@@ -15,6 +15,7 @@ from agents.core.architectures.supervisor import Supervisor
 from agents.core.architectures.swarm import Handoff, Swarm
 
 if TYPE_CHECKING:
+    from agents.core.context_policy import ContextPolicy
     from agents.core.llm.base import Model
     from agents.core.result import RunResult
     from agents.core.runtime.base import Runtime
@@ -50,6 +51,7 @@ class AgentOptions(TypedDict, total=False):
     skills: list[Any] | None
     workspace: Any | None
     living_plan: Any
+    context_window: int | ContextPolicy | None
     stop_hooks: list[StopHook] | None
     max_stop_hook_iterations: int
     prompt_caching: bool | Mapping[str, Any] | None
