@@ -22,7 +22,7 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from agents import assembly, services
+from agents import assembly, services, stream
 from agents.adapters import Append, Conversation, JournalWriter, Listener
 from agents.core.ambient import Ambient
 from agents.core.runtime import engine
@@ -80,10 +80,10 @@ class Worker:
             await scheduler_unit(services.release_runs)(owner=self.owner)
 
     async def _claim(self) -> Sequence[Claim]:
+        self._look = anyio.Event()  # a wake-up during the claim must not be lost
         room = min(_BATCH, self._concurrency - len(self._held))
         if room <= 0:
             return []
-        self._look = anyio.Event()  # a wake-up during the claim must not be lost
         try:
             return await scheduler_unit(services.claim_runs)(
                 owner=self.owner, limit=room, lease_seconds=self._lease_seconds
@@ -102,13 +102,16 @@ class Worker:
         except Exception:  # the run stays in the journal as it is; its lease runs out and somebody takes it up
             log.exception("run %s was dropped", claim.run_id)
         finally:
+            was_full = len(self._held) >= self._concurrency
             self._held.discard((claim.run_id, claim.fence))
-            self.wake()
+            if was_full:  # a wake-up that came meanwhile found no room; otherwise each new run brings its own
+                self.wake()
 
 
 async def advance_run(claim: Claim, writer: JournalWriter, group: TaskGroup) -> engine.Outcome:
     """Take a claimed run from wherever its journal stops to its end or to a wait."""
     tenant_id, run_id = claim.tenant_id, claim.run_id
+    group.start_soon(stream.nudge, tenant_id, run_id, claim.last_seq, Kind.RUN_RESUMED)  # lists show that it runs
     journal = writer.journal(tenant_id, run_id, claim.fence)
     try:
         program = assembly.find_program(claim.version_id) or await unit(tenant_id, assembly.program_for)(
