@@ -157,6 +157,11 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request"]}},
     "root": {"handlers": ["stderr"], "level": env.log_level},
+    "loggers": {
+        # A line for each wake-up says nothing, and one for each request tells addresses, of which some hold a key.
+        name: {"level": "WARNING"}
+        for name in ("celery.app.trace", "celery.beat", "celery.worker.strategy", "httpx", "httpx2")
+    },
 }
 
 UNFOLD = {

@@ -25,7 +25,7 @@ MODULES = "tests.journeys.programs"
 WEB = ("-m", "uvicorn", "loomsite.asgi:application", "--log-level", "warning", "--timeout-graceful-shutdown", "2")
 WORKER = (
     "-m", "celery", "-A", "loomsite", "worker", "--pool", "threads", "--concurrency", "4", "--without-gossip",
-    "--without-mingle", "--without-heartbeat", "--loglevel", "INFO",
+    "--without-mingle", "--without-heartbeat",
 )  # fmt: skip
 
 
