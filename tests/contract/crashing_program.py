@@ -1,0 +1,83 @@
+"""A program that pays a bill and kills itself at a named point: `python crashing_program.py <kind> <place> <ledger>`.
+
+`CRASH_AT` is `before_step`, `after_effect` or `after_record`; without it the program goes on where the last one died
+and says what it came to.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from agents.core.agent import Agent
+from agents.core.llm.scripted import ScriptedModel, ScriptedTurn
+from agents.core.runtime.store import Append
+from agents.core.tools.tool import tool
+from loom.context import get_run_context
+from loom.events import Kind
+from loom.messages import Role, ToolCall
+from tests.contract.durable import opened
+
+CRASH_AT = os.environ.get("CRASH_AT", "")
+EFFECT: Any = os.environ.get("EFFECT", "keyed")
+BILLS = 2
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def answer(messages: Any) -> ScriptedTurn:
+    """Ask for one bill after the other. A function of the conversation, so a resumed program says the same."""
+    results = [message.content for message in messages if message.role is Role.TOOL]
+    if len(results) < BILLS:
+        return ScriptedTurn(tool_calls=[ToolCall(tool="pay", args={"bill": len(results) + 1})])
+    return ScriptedTurn(" | ".join(results))
+
+
+def touches(appends: Sequence[Append], kind: str) -> bool:
+    """Whether the second bill's call begins or ends here."""
+    return any(r.kind == kind and r.step_key.startswith("turn:2/tool") for a in appends for r in a.records)
+
+
+async def main(kind: str, place: str, ledger: Path) -> None:
+    @tool(effect=EFFECT)
+    def pay(bill: int) -> str:
+        """Pay a bill."""
+        with ledger.open("a") as lines:
+            lines.write(f"{bill} {get_run_context().idempotency_key}\n")
+        if bill == BILLS and CRASH_AT == "after_effect":
+            die()
+        return f"paid {bill}"
+
+    async with opened(kind, place) as runtime:
+        write = runtime.store.append
+
+        async def append(appends: Sequence[Append]) -> Any:
+            if CRASH_AT == "before_step" and touches(appends, Kind.TOOL_STARTED):
+                [only] = appends
+                await write([replace(only, records=only.records[:-1])])
+                die()
+            held = await write(appends)
+            if CRASH_AT == "after_record" and touches(appends, Kind.TOOL_COMPLETED):
+                die()
+            return held
+
+        runtime.store.append = append  # type: ignore[method-assign]
+        agent = Agent("You pay.", model=ScriptedModel([answer] * 10), tools=[pay], runtime=runtime)
+        if CRASH_AT:
+            await agent.run("pay all", user_id="ann", session_id="s")
+        for cut_off in await runtime.unfinished(user_id="ann"):
+            result = await agent.resume(cut_off.session_id, cut_off.input, user_id=cut_off.user_id)
+            sys.stdout.write(result.output)
+
+
+if __name__ == "__main__":
+    anyio.run(main, sys.argv[1], sys.argv[2], Path(sys.argv[3]))
