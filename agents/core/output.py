@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from types import UnionType
@@ -17,6 +18,7 @@ from loom.errors import OutputValidationError
 _FENCE = re.compile(r"```(?:[a-zA-Z0-9_-]*)\s*\n?(.*?)```", re.DOTALL)
 _DECODER = json.JSONDecoder()
 _MAX_ERRORS = 10
+_MAX_BRACKETS = 200  # a text of nothing but brackets must not take quadratic time
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Output:
 
     def _validate(self, text: str) -> Any:
         if not self.members:
-            return _valid(json.loads(text), self.schema)
+            return _valid(_loaded(text), self.schema)
         first: ValidationError | None = None
         for member in self.members:
             try:
@@ -77,20 +79,24 @@ def output_for(spec: Any) -> Output:
     """
     if isinstance(spec, dict):
         return Output(spec, spec, ())
-    return _output_for_type(spec)
+    return _output_for_type(spec) if isinstance(spec, Hashable) else _made(spec)
 
 
 def json_values(text: str) -> Iterator[Any]:
     """The JSON values in a model's answer, the likeliest first: the whole, what is fenced, the first among prose."""
     for candidate in _candidates(text):
         try:
-            yield json.loads(candidate)
+            yield _loaded(candidate)
         except ValueError:
             continue
 
 
 @lru_cache(maxsize=256)
 def _output_for_type(spec: Any) -> Output:
+    return _made(spec)
+
+
+def _made(spec: Any) -> Output:
     members = get_args(spec) if get_origin(spec) in (Union, UnionType) else (spec,)
     if not all(isinstance(member, type) and issubclass(member, BaseModel) for member in members):
         raise OutputValidationError(
@@ -100,17 +106,26 @@ def _output_for_type(spec: Any) -> Output:
 
 
 def _candidates(text: str) -> Iterator[str]:
-    """Where the JSON may be: the whole text, what is fenced, then whatever parses from the first bracket on."""
+    """Where the JSON may be: the whole text, what is fenced, then whatever parses from one of its brackets on."""
     yield text.strip()
     for fenced in _FENCE.findall(text):
         yield fenced.strip()
-    for match in re.finditer(r"[{\[]", text):
+    end = 0
+    for match in itertools.islice(re.finditer(r"[{\[]", text), _MAX_BRACKETS):
+        if match.start() < end:
+            continue
         try:
             _, end = _DECODER.raw_decode(text, match.start())
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         yield text[match.start() : end]
-        return
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _explain(problem: Exception | None) -> str:
