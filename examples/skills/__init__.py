@@ -1,0 +1,1 @@
+"""Skills, and programs that use them."""
