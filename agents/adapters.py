@@ -9,6 +9,7 @@ from uuid import UUID
 
 import anyio
 from anyio.abc import TaskGroup
+from django.db import DataError
 
 from agents import stream
 from agents.core.agent import prompt_of
@@ -16,7 +17,7 @@ from agents.core.runtime.journal import JournalSession
 from agents.core.runtime.written import storable
 from agents.models import Run
 from governance.tenancy import unit
-from loom.errors import Conflict, Unavailable
+from loom.errors import Conflict, Invalid, Unavailable
 from loom.events import Event, EventKind, Record
 from loom.messages import Message, Role
 from memory.core.nothing import Nothing
@@ -74,6 +75,14 @@ class JournalWriter:
         appends = [journal.take() for journal in journals]
         try:
             written = await self._write(tenant_id, appends)
+        except DataError as error:
+            if len(journals) == 1:
+                journals[0].refuse(Invalid(f"a record cannot be stored: {error}", run_id=str(journals[0].run_id)))
+                return
+            for journal, append in zip(journals, appends, strict=True):  # one run's bad record is not the others' fault
+                journal.put_back(append)
+                await self._write_batch(tenant_id, [journal])
+            return
         except Exception as error:  # whatever the database says, the runs must hear that nothing was written
             for journal in journals:
                 journal.refuse(Unavailable(f"the journal cannot be written: {error}", run_id=str(journal.run_id)))
@@ -120,6 +129,10 @@ class RunJournal:
         records, self._pending = self._pending, []
         self._taken = len(records)
         return Append(self.run_id, self.fence, records)
+
+    def put_back(self, append: Append) -> None:
+        """What was taken and not written goes before what has come since."""
+        self._pending = [*append.records, *self._pending]
 
     def confirm(self) -> None:
         self._confirmed += self._taken

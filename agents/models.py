@@ -226,7 +226,7 @@ class RunEvent(models.Model):
     run = TenantForeignKey(Run, on_delete=models.CASCADE, related_name="events", db_index=False)
     seq = models.PositiveIntegerField()
     kind = models.CharField(max_length=100)
-    step_key = models.CharField(max_length=500, blank=True)
+    step_key = models.TextField(blank=True)
     data = models.JSONField()
     at = models.DateTimeField(db_default=Now())
 

@@ -30,7 +30,7 @@ from agents.core.runtime.journal import JournalSession
 from agents.services import Claim
 from governance.tenancy import scheduler_scope, scheduler_unit, unit
 from loom.context import RunContext
-from loom.errors import LoomError
+from loom.errors import Invalid, LoomError
 from loom.events import Kind, Record
 
 LOOK_AGAIN_SECONDS = 5.0
@@ -99,6 +99,8 @@ class Worker:
     async def _advance(self, claim: Claim, writer: JournalWriter, group: TaskGroup) -> None:
         try:
             await advance_run(claim, writer, group)
+        except Invalid as error:  # it would end the same way at every attempt
+            await _fail(claim, error)
         except Exception:  # the run stays in the journal as it is; its lease runs out and somebody takes it up
             log.exception("run %s was dropped", claim.run_id)
         finally:
@@ -133,6 +135,14 @@ async def advance_run(claim: Claim, writer: JournalWriter, group: TaskGroup) -> 
         streaming=True,
     )
     return await engine.advance(program, claim.input, ambient, journal, output_schema=claim.output_schema)
+
+
+async def _fail(claim: Claim, error: LoomError) -> None:
+    """End a run whose journal takes nothing more of it."""
+    record = Record(kind=Kind.RUN_FAILED, data={"error": engine.describe(error)})
+    written = await _write(claim.tenant_id, [Append(claim.run_id, claim.fence, [record])])
+    if claim.run_id in written:
+        await stream.nudge(claim.tenant_id, claim.run_id, written[claim.run_id] + 1, record.kind)
 
 
 async def _write(tenant_id: UUID, appends: Sequence[Append]) -> Mapping[UUID, int]:

@@ -132,12 +132,15 @@ _RECORDED = {
 }
 
 
+_KIND_LENGTH = 100  # an architecture of somebody's own may name its events as it likes
+
+
 def record_of(event: Event) -> Record | None:
     """The journal record that an SDK event is kept as, or None when a step keeps it or nobody does."""
     kind = _RECORDED.get(event.kind)
     if event.kind is EventKind.ARCHITECTURE_EVENT:
         name = str(event.payload.get("name", ""))
-        kind = Kind.HANDOFF if name.endswith("handoff") else f"architecture.{name}"
+        kind = Kind.HANDOFF if name.endswith("handoff") else f"architecture.{name}"[:_KIND_LENGTH]
     if kind is None:
         return None
     told = {name: value for name, value in event.payload.items() if name != "output"}  # its step has recorded that
