@@ -1,7 +1,7 @@
 """A program that pays a bill and kills itself at a named point: `python crashing_program.py <kind> <place> <ledger>`.
 
-`CRASH_AT` is `before_step`, `after_effect` or `after_record`; without it the program goes on where the last one died
-and says what it came to.
+`CRASH_AT` is `before_step`, `after_effect` or `after_record`. With `GO_ON` the program goes on where the last one died
+and says what it came to, unless it is killed again.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ async def main(kind: str, place: str, ledger: Path) -> None:
 
         runtime.store.append = append  # type: ignore[method-assign]
         agent = Agent("You pay.", model=ScriptedModel([answer] * 10), tools=[pay], runtime=runtime)
-        if CRASH_AT:
+        if "GO_ON" not in os.environ:
             await agent.run("pay all", user_id="ann", session_id="s")
         for cut_off in await runtime.unfinished(user_id="ann"):
             result = await agent.resume(cut_off.session_id, cut_off.input, user_id=cut_off.user_id)

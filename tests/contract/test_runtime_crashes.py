@@ -24,11 +24,11 @@ class Story:
     place: str
     ledger: Path
 
-    def dies(self, point: str, effect: str = "keyed") -> None:
-        assert self._run(CRASH_AT=point, EFFECT=effect).returncode == -signal.SIGKILL
+    def dies(self, point: str, effect: str = "keyed", **env: str) -> None:
+        assert self._run(CRASH_AT=point, EFFECT=effect, **env).returncode == -signal.SIGKILL
 
     def goes_on(self, effect: str = "keyed") -> str:
-        done = self._run(EFFECT=effect)
+        done = self._run(EFFECT=effect, GO_ON="1")
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
@@ -94,8 +94,9 @@ def test_killed_between_effect_and_record_an_irreversible_tool_is_not_called_aga
 
 def test_a_run_that_is_killed_again_and_again_still_ends_once(story: Story) -> None:
     story.dies("before_step")
-    for _ in range(2):
-        assert story._run(CRASH_AT="").returncode == 0
+    story.dies("after_effect", GO_ON="1")
+    story.dies("after_record", GO_ON="1")
 
-    assert story.bills() == "12"
+    assert story.goes_on() == "paid 1 | paid 2"
+    assert story.bills() == "122"  # the second time with the key of the first
     assert story.goes_on() == ""

@@ -133,14 +133,14 @@ class PostgresJournalStore(JournalStore):
 
     async def init_schema(self) -> None:
         """Make the tables, unless they are there."""
-        async with self._transaction() as connection:
+        async with self._connection() as connection, connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             for statement in _SCHEMA:
                 await connection.execute(statement)
 
     async def open(self, run: JournaledRun) -> int:
         columns = {"id": run.id, "user_id": run.user_id, "session_id": run.session_id, "resumable": run.resumable}
-        async with self._transaction() as connection:
+        async with self._connection() as connection, connection.transaction():
             cursor = await connection.execute(_OPEN, {**columns, "input": json.dumps(written(run.input))})
             *known, ended, attempt = await cursor.fetchone()
             check_open(run, JournaledRun(*known), ended=ended)
@@ -172,17 +172,17 @@ class PostgresJournalStore(JournalStore):
         return [JournaledRun(*row) for row in await self._all(_UNFINISHED, asked)]
 
     async def _all(self, statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-        async with self._transaction() as connection:
+        async with self._connection() as connection:
             rows: list[tuple[Any, ...]] = await (await connection.execute(statement, values)).fetchall()
             return rows
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Any]:
+    async def _connection(self) -> AsyncIterator[Any]:
         import psycopg
         from psycopg_pool import PoolClosed, PoolTimeout
 
         try:
-            async with self._pool.connection(timeout=_PATIENCE_SECONDS) as connection, connection.transaction():
+            async with self._pool.connection(timeout=_PATIENCE_SECONDS) as connection:
                 yield connection
         except psycopg.errors.UndefinedTable as error:
             raise ConfigError("the journal's tables are not there; await runtime.init_schema()") from error
