@@ -88,6 +88,12 @@ def read_config(cfg: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
+def read_server(cfg: Mapping[str, Any]) -> McpServer:
+    """An MCP server from a mapping. Raises ConfigError."""
+    _check_keys("an MCP server", cfg, set(McpServer.model_fields))
+    return _made(McpServer, "mcp", cfg)
+
+
 def read_toml(path: str | Path) -> dict[str, Any]:
     """A TOML file as a config. Raises ConfigError, with the path, for a file that is missing or no TOML."""
     try:

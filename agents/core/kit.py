@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.core.architectures.base import AgentSession
+from agents.core.config import McpServer, read_server
 from agents.core.plan import PlanStopHook, plan_of_run
 from agents.core.plan_resolver import ResolvedLivingPlan, resolve_living_plan
 from agents.core.plan_tools import living_plan_prompt_section, make_plan_tools, make_recall_past_plans_tool
@@ -155,12 +156,11 @@ def _mcp(spec: Any) -> MCPRegistry:
 def _server(item: Any) -> MCPServerSpec | MCPClient:
     if isinstance(item, MCPServerSpec | MCPClient):
         return item
-    if not isinstance(item, Mapping):
+    if not isinstance(item, Mapping | McpServer):
         raise ConfigError(f"an MCP server is a spec, a client or a mapping, not {item!r}")
-    said = dict(item)
-    name, transport, description = said["name"], said["transport"], said.get("description", "")
-    if transport == "stdio":
+    said = item if isinstance(item, McpServer) else read_server(item)
+    if said.transport == "stdio":
         return MCPServerSpec.stdio(
-            name, said.get("command") or "", said.get("args"), said.get("env"), description=description
+            said.name, said.command or "", said.args or None, said.env or None, description=said.description
         )
-    return MCPServerSpec.http(name, said.get("url") or "", said.get("headers"), description=description)
+    return MCPServerSpec.http(said.name, said.url or "", said.headers or None, description=said.description)
