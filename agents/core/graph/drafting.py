@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 _VERBS = {"supervisor": "delegates", "router": "routes", "swarm": "hands over", "debate": "asks", "blackboard": "calls"}
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Mermaid reads these in place of a node; Graphviz takes any quoted text.
-_RESERVED = frozenset({"end", "graph", "subgraph", "flowchart", "click", "style", "class", "default", "direction"})
+_RESERVED = frozenset(
+    "end graph subgraph flowchart click style class classdef linkstyle default direction href call interpolate "
+    "acctitle accdescr _self _blank _parent _top".split()
+)
 
 
 class Draft:
