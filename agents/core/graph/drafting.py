@@ -19,8 +19,28 @@ _VERBS = {"supervisor": "delegates", "router": "routes", "swarm": "hands over", 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Mermaid reads these in place of a node; Graphviz takes any quoted text.
 _RESERVED = frozenset(
-    "end graph subgraph flowchart click style class classdef linkstyle default direction href call interpolate "
-    "acctitle accdescr _self _blank _parent _top".split()
+    [
+        "end",
+        "graph",
+        "subgraph",
+        "flowchart",
+        "click",
+        "style",
+        "class",
+        "classdef",
+        "linkstyle",
+        "default",
+        "direction",
+        "href",
+        "call",
+        "interpolate",
+        "acctitle",
+        "accdescr",
+        "_self",
+        "_blank",
+        "_parent",
+        "_top",
+    ]
 )
 
 
