@@ -65,10 +65,13 @@ async def _platform(report: Report, platform: Deployment, *, quick: bool) -> Non
 
 async def _latency(report: Report, client: Client, platform: Deployment, count: int) -> None:
     took, accepted = [], []
+    before = _used(platform)
     for _ in range(count):
         began = time.perf_counter()
         accepted.append(1000 * (await _to_the_end(client, platform) - began))
         took.append(1000 * (time.perf_counter() - began))
+    await asyncio.sleep(1)  # connections tell of their transactions once a second
+    used = {name: value - before[name] for name, value in _used(platform).items()}
     floor = [await _ping(client) for _ in range(count)]
     report.add("GET /healthz", "floor of a request", floor, "ms")
     report.add("POST /runs → accepted", "loom", accepted, "ms")
@@ -76,6 +79,7 @@ async def _latency(report: Report, client: Client, platform: Deployment, count: 
     goal: dict[str, Any] = {"beside": "GET /healthz", "ratio": ratio, "goal": LATENCY_MS}
     report.add("POST /runs → run.succeeded over SSE, p50", "loom", [percentile(took, 0.5)], "ms", **goal)
     report.add("POST /runs → run.succeeded over SSE, p95", "loom", [percentile(took, 0.95)], "ms")
+    _report_use(report, "one at a time", used, count)
 
 
 async def _to_the_end(client: Client, platform: Deployment) -> float:
@@ -132,16 +136,32 @@ async def _throughput(report: Report, platform: Deployment, seconds: float) -> N
     ready = asyncio.Event()
     listening = asyncio.ensure_future(listen())
     await ready.wait()
-    before = {name: cpu_seconds(pid) for name, pid in platform.pids.items()}
+    before = _used(platform)
     await asyncio.gather(*(work() for _ in range(CLIENTS)))
-    used = {name: cpu_seconds(pid) - before[name] for name, pid in platform.pids.items()}
+    used = {name: value - before[name] for name, value in _used(platform).items()}
     listening.cancel()
     goal: dict[str, Any] = {"goal": RUNS_A_SECOND, "more_is_better": True}
     report.add(f"runs with {CLIENTS} clients", "loom", [done / seconds], "runs/s", **goal)
     report.add(f"one run with {CLIENTS} clients, p50", "loom", [percentile(took, 0.5)], "ms")
     report.add(f"one run with {CLIENTS} clients, p95", "loom", [percentile(took, 0.95)], "ms")
-    for name, cpu in used.items():
-        report.add(f"processor time of each run, {name}", "loom", [1000 * cpu / max(1, len(took))], "ms")
+    _report_use(report, f"with {CLIENTS} clients", used, len(took))
+
+
+def _used(platform: Deployment) -> dict[str, float]:
+    """What was used up so far: unlike times, the counts do not depend on who else keeps the machine busy."""
+    with psycopg.connect(platform.environment["DATABASE_OWNER_URL"], autocommit=True) as connection:
+        connection.execute("SELECT pg_stat_force_next_flush()")
+        query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+        transactions = connection.execute(query).fetchone()
+    assert transactions is not None
+    commands: Any = redis.Redis.from_url(platform.redis_url).info("stats")
+    used = {f"ms of processor, {name}": 1000 * cpu_seconds(pid) for name, pid in platform.pids.items()}
+    return {**used, "transactions": transactions[0], "Valkey commands": commands["total_commands_processed"]}
+
+
+def _report_use(report: Report, when: str, used: dict[str, float], runs: int) -> None:
+    for name, value in used.items():
+        report.add(f"each run takes, {when}: {name}", "loom", [value / max(1, runs)], "")
 
 
 async def _end_of(client: Client, run_id: str, ended: dict[str, asyncio.Event]) -> None:
@@ -163,7 +183,7 @@ _AT = re.compile(rb'"at":"([^"]+)"')
 
 async def _watch(report: Report, client: Client, platform: Deployment, count: int) -> None:
     """From the time that the database gave a line of the journal to the time that a watcher has it."""
-    run = await client.post("/api/v1/runs", {"agent": "beats", "input": 0})
+    run = await client.post("/api/v1/runs", {"agent": "beats", "input": "go"})
     heard: list[tuple[float, bytes]] = []
 
     async def watch() -> None:
@@ -215,7 +235,7 @@ def _plain_rows(platform: Deployment, seconds: float) -> float:
         query = "SELECT * FROM {} WHERE {} = %s"
         run = _row(connection, "SELECT * FROM agents_run WHERE status = 'succeeded' ORDER BY id DESC LIMIT 1", ())[0]
         events = _row(connection, query.format("agents_runevent", "run_id"), (run["id"],))
-        entries = _row(connection, query.format("audit_inbox", "subject"), (f"run:{run['id']}",))
+        entries = _row(connection, query.format("audit_entry", "subject"), (f"run:{run['id']}",))
     written, deadline = [0] * 4, time.perf_counter() + seconds
 
     def write(place: int) -> None:
@@ -228,7 +248,7 @@ def _plain_rows(platform: Deployment, seconds: float) -> float:
                     for event in events:
                         _insert(connection, "agents_runevent", {**event, "run_id": run_id})
                     for entry in entries:
-                        _insert(connection, "audit_inbox", entry)
+                        _insert(connection, "audit_entry", entry)
                 written[place] += 1
 
     threads = [threading.Thread(target=write, args=(place,)) for place in range(len(written))]
