@@ -280,8 +280,8 @@ class Agent:
         """Go on where the last run of this user's session was cut off: what its journal holds is not done again.
 
         If that run was asked something else, it is finished first, and then the prompt is run; an empty prompt only
-        finishes it. Without an unfinished run this is `run`. Raises what the unfinished run raises, which stays
-        unfinished then; `run` begins a new one.
+        finishes it. Without an unfinished run this is `run`. Metadata is not kept: give it again. Raises what the
+        unfinished run raises, which stays unfinished then; `run` begins a new one.
         """
         context = context_for(context, user_id=user_id, session_id=session_id, metadata=metadata)
         options = _options(extra_tools, output_schema, output_validation_retries)

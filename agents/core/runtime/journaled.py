@@ -113,6 +113,13 @@ class JournaledRuntime:
         """
         return await self._store.unfinished(user_id=user_id, session_id=session_id)
 
+    async def forget(self, *, user_id: str | None, session_id: str | None = None) -> int:
+        """Delete what is written of a user's runs, of one session if it is named; how many runs there were.
+
+        None is nobody in particular: the runs without a user, and bare sessions. A run of them that is under way fails.
+        """
+        return await self._store.forget(user_id, session_id)
+
     async def signal(self, session_id: str, name: str, payload: Any, *, user_id: str | None = None) -> None:
         """Say something to a session, which reads it from `session.signals`.
 

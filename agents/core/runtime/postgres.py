@@ -97,6 +97,18 @@ WHERE resumable AND NOT ended
 ORDER BY place
 """
 
+_FORGET = """
+WITH gone AS (
+    DELETE FROM loom_run
+    WHERE user_id IS NOT DISTINCT FROM %(user_id)s::text
+      AND (%(session_id)s::text IS NULL OR session_id = %(session_id)s)
+    RETURNING id
+), records AS (
+    DELETE FROM loom_journal USING gone WHERE run_id = gone.id
+)
+SELECT count(*) FROM gone
+"""
+
 
 class PostgresJournalStore(JournalStore):
     """Journals in two tables, over a psycopg `AsyncConnectionPool`, which belongs to one event loop."""
@@ -170,6 +182,10 @@ class PostgresJournalStore(JournalStore):
         everyone = user_id is EVERYONE
         asked = {"everyone": everyone, "user_id": None if everyone else user_id, "session_id": session_id}
         return [JournaledRun(*row) for row in await self._all(_UNFINISHED, asked)]
+
+    async def forget(self, user_id: str | None, session_id: str | None = None) -> int:
+        [(count,)] = await self._all(_FORGET, {"user_id": user_id, "session_id": session_id})
+        return int(count)
 
     async def _all(self, statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
         async with self._connection() as connection:

@@ -102,6 +102,9 @@ class SqliteJournalStore(JournalStore):
         asked = {"everyone": everyone, "user_id": None if everyone else user_id, "session_id": session_id}
         return await self._unit(lambda connection: [_run(row) for row in connection.execute(_UNFINISHED, asked)])
 
+    async def forget(self, user_id: str | None, session_id: str | None = None) -> int:
+        return await self._unit(lambda connection: _forget(connection, user_id, session_id))
+
     async def aclose(self) -> None:
         await anyio.to_thread.run_sync(self._close)
 
@@ -203,6 +206,16 @@ def _read(connection: sqlite3.Connection, run_id: str, step_name: str | None) ->
         {"run_id": run_id, "step_key": step_name},
     )
     return [Row(read_record(kind, key, _value(data, run_id), version), at) for kind, key, data, version, at in rows]
+
+
+def _forget(connection: sqlite3.Connection, user_id: str | None, session_id: str | None) -> int:
+    asked = {"user_id": user_id, "session_id": session_id}
+    theirs = "user_id IS :user_id AND (:session_id IS NULL OR session_id = :session_id)"
+    connection.execute(
+        f"DELETE FROM loom_journal WHERE run_id IN (SELECT id FROM loom_run WHERE {theirs})",  # noqa: S608
+        asked,
+    )
+    return connection.execute(f"DELETE FROM loom_run WHERE {theirs}", asked).rowcount  # noqa: S608
 
 
 def _run(columns: Sequence[Any]) -> JournaledRun:

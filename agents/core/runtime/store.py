@@ -102,6 +102,10 @@ class JournalStore(Protocol):
         """The runs that can be resumed, oldest first: the last one of each user and session, unless it has ended."""
         ...
 
+    async def forget(self, user_id: str | None, session_id: str | None = None) -> int:
+        """Delete the runs of a user with their records, of one session if it is named; how many runs there were."""
+        ...
+
     async def aclose(self) -> None: ...
 
     # --- steps and streams of bare sessions: views of the records ---------------------------------------------------
@@ -202,6 +206,16 @@ class InMemoryJournalStore(JournalStore):
             and user_id in (EVERYONE, kept.run.user_id)
             and session_id in (None, kept.run.session_id)
         ]
+
+    async def forget(self, user_id: str | None, session_id: str | None = None) -> int:
+        gone = [
+            run_id
+            for run_id, kept in self._runs.items()
+            if kept.run.user_id == user_id and session_id in (None, kept.run.session_id)
+        ]
+        for run_id in gone:
+            del self._runs[run_id]
+        return len(gone)
 
     async def aclose(self) -> None:
         """Nothing to close; the journals stay."""
