@@ -3,7 +3,7 @@
 The estimate goes by the kind of character and errs on the side of more. Lower-case letters count a third of a token,
 and a word at least one; upper-case letters, digits and signs 0.8; every byte of another script two thirds; of spaces
 in a row, a pair a quarter. Against three public tokenizers (cl100k, o200k, Claude's) that is 1.3 to 1.6 times the
-truth for English and code, 1.1 to 1.3 for JSON and logs, 1 to 4 for other scripts, and 0.85 for random base64. Who has
+truth for English and code, 1.1 to 1.3 for JSON and logs, 1 to 7 for other scripts, and 0.85 for random base64. Who has
 an exact counter gives it instead.
 """
 
