@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from math import inf
 
 from agents.core import loop
 from agents.core.architectures.base import AgentSession, Dependencies
 from agents.core.context_policy import ContextPolicy, excerpt
 from agents.core.llm.sizes import size_of
-from agents.core.llm.tokens import Count, Tally, tokens_of, tokens_of_tools
+from agents.core.llm.tokens import Count, Tally, estimate_tokens, tokens_of, tokens_of_tools
 from loom.events import Event, EventKind
 from loom.messages import Message, Role, ToolDef
 
@@ -39,17 +40,25 @@ async def keep_within(session: AgentSession, deps: Dependencies, *, step: str, t
     The session is interrupted when the budget has no room for the summary. Raises what the model raises.
     """
     policy = deps.context_policy
+    most = _at_most(session.messages) if policy.count is estimate_tokens else inf
+    if policy.max_tokens is None and most < _SMALLEST_WINDOW:
+        return
+    window = policy.max_tokens or size_of(deps.model).max_input_tokens
+    if window is None or (not tools and most <= policy.act_above * window):
+        return
     if session.tally.count is not policy.count:
         session.tally = Tally(policy.count)
     tokens = session.tally.of(session.messages)
-    if policy.max_tokens is None and tokens < _SMALLEST_WINDOW:
-        return
-    window = policy.max_tokens or size_of(deps.model).max_input_tokens
-    if window is None:
-        return
     offered = tokens_of_tools(tools, policy.count)
     if tokens + offered > policy.act_above * window:
         await _shrink(session, deps, step, goal=int(policy.shrink_to * window) - offered)
+
+
+def _at_most(messages: Sequence[Message]) -> float:
+    """A bound on the estimate that costs next to nothing: no character counts for more than three tokens."""
+    if any(message.tool_calls or message.images for message in messages):
+        return inf
+    return sum([3 * len(message.content) + 4 for message in messages])
 
 
 async def _shrink(session: AgentSession, deps: Dependencies, step: str, goal: int) -> None:
