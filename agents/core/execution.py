@@ -78,7 +78,9 @@ async def execute(agent: Agent, prompt: str, ambient: Ambient, options: Options 
         if not deps.fast_telemetry:
             from audit.core.telemetry import agent_span
 
-            await stack.enter_async_context(agent_span(deps.telemetry, agent.name, agent.model.name, deps.context))
+            about = {"architecture": agent.architecture.name, "max_turns": agent.max_turns}
+            span = agent_span(deps.telemetry, agent.name, agent.model.name, deps.context, **about)
+            await stack.enter_async_context(span)
         return await run.observed(prompt)
 
 

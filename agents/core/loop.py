@@ -223,7 +223,13 @@ async def _ask_observed(session: AgentSession, deps: Dependencies, request: Requ
     from audit.core import telemetry
 
     return await telemetry.observe_model(
-        deps.telemetry, request.model.name, deps.context, lambda: _ask_journaled(session, deps, request, key)
+        deps.telemetry,
+        request.model.name,
+        deps.context,
+        lambda: _ask_journaled(session, deps, request, key),
+        streaming=deps.streaming and deps.emit is not None,
+        turn=session.turns,
+        tool_count=len(request.tools),
     )
 
 

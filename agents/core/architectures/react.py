@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from agents.core import loop
@@ -48,26 +49,42 @@ class ReAct:
         last = session.turns + cap
         while session.turns < last:
             session.turns += 1
-            step = f"turn:{session.turns}"
-            if deps.desk is not None:
-                deps.desk.restore(session.messages)
-            tools = await deps.tools.list_tools()
-            await keep_within(session, deps, step=step, tools=tools)
-            if session.interrupted:
-                return
-            reply = await loop.call_model(
-                session, deps, session.messages, step=f"{step}/model", tools=tools, output_schema=deps.output_schema
-            )
-            if reply is None:
-                return
-            session.output = reply.text
-            session.messages.append(reply.message())
-            if not reply.tool_calls:
-                return
-            calls = known(reply.tool_calls, tools)
-            results = await loop.call_tools(session, deps, calls, step=step)
-            session.messages.extend(loop.tool_messages(calls, results, deps.context_policy.max_result_chars))
+            async with _span(session, deps):
+                if not await self._take_turn(session, deps):
+                    return
         session.interrupt("max_turns_exceeded")
+
+    async def _take_turn(self, session: AgentSession, deps: Dependencies) -> bool:
+        """One turn; whether another one follows."""
+        step = f"turn:{session.turns}"
+        if deps.desk is not None:
+            deps.desk.restore(session.messages)
+        tools = await deps.tools.list_tools()
+        await keep_within(session, deps, step=step, tools=tools)
+        if session.interrupted:
+            return False
+        reply = await loop.call_model(
+            session, deps, session.messages, step=f"{step}/model", tools=tools, output_schema=deps.output_schema
+        )
+        if reply is None:
+            return False
+        session.output = reply.text
+        session.messages.append(reply.message())
+        if not reply.tool_calls:
+            return False
+        calls = known(reply.tool_calls, tools)
+        results = await loop.call_tools(session, deps, calls, step=step)
+        session.messages.extend(loop.tool_messages(calls, results, deps.context_policy.max_result_chars))
+        return True
+
+
+def _span(session: AgentSession, deps: Dependencies) -> AbstractAsyncContextManager[object]:
+    """The span of a turn; none where nobody looks, or where the turn is only replayed."""
+    if deps.fast_telemetry or loop.is_recorded(deps, f"{deps.path}turn:{session.turns}/model"):
+        return nullcontext()
+    from audit.core.telemetry import turn_span
+
+    return turn_span(deps.telemetry, session.turns, deps.context)
 
 
 def known(calls: Sequence[ToolCall], tools: Sequence[ToolDef]) -> list[ToolCall]:

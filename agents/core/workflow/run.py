@@ -126,8 +126,10 @@ class WorkflowRun:
             if type(self._workflow.telemetry) is NoTelemetry:
                 output = await self._tried(node, value)
             else:
-                pattern = {"step": node.name, "user_id": self._ambient.context.user_id, "pattern": self._workflow.name}
-                async with self._workflow.telemetry.trace("loom.workflow.step", **pattern):
+                context = self._ambient.context
+                whose = {"user_id": context.user_id, "session_id": context.session_id}
+                about = {"step": node.name, "pattern": self._workflow.name}
+                async with self._workflow.telemetry.trace("loom.workflow.step", **about, **whose):
                     output = await self._tried(node, value)
             output = self._stated(before, output, f"the result of step {node.name!r}")
         except Exception as error:

@@ -6,7 +6,7 @@ Start at `base.Telemetry`; `observe` holds what the loop calls.
 """
 
 from audit.core.telemetry.base import NoTelemetry, Span, Telemetry
-from audit.core.telemetry.observe import agent_span, observe_model, observe_tool
+from audit.core.telemetry.observe import agent_span, observe_model, observe_tool, turn_span
 from audit.core.telemetry.otel import OTelTelemetry
 from audit.core.telemetry.resolver import resolve_telemetry
 from audit.core.telemetry.sinks import (
@@ -33,4 +33,5 @@ __all__ = [
     "observe_model",
     "observe_tool",
     "resolve_telemetry",
+    "turn_span",
 ]

@@ -32,6 +32,11 @@ def agent_span(
     return telemetry.trace("loom.run", agent=agent, model=model, **_ids(context), **attrs)
 
 
+def turn_span(telemetry: Telemetry, turn: int, context: RunContext) -> AbstractAsyncContextManager[Span]:
+    """The span of one turn: a model call and the tools that it asks for."""
+    return telemetry.trace("loom.turn", turn=turn, **_ids(context))
+
+
 async def observe_model(
     telemetry: Telemetry,
     model: str,

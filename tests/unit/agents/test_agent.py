@@ -623,7 +623,7 @@ async def test_every_span_says_whose_it_is_and_no_metric_does() -> None:
     agent = Agent("", model=model, tools=[add], telemetry=telemetry)
     for n in range(30):
         await agent.run("x", user_id="alice", session_id=f"s{n}")
-    assert {span.name for span in telemetry.spans()} == {"loom.run", "loom.model.complete", "loom.tool"}
+    assert {span.name for span in telemetry.spans()} == {"loom.run", "loom.turn", "loom.model.complete", "loom.tool"}
     assert {span.attributes["user_id"] for span in telemetry.spans()} == {"alice"}
     series = {(m.name, tuple(sorted(m.attributes.items()))) for m in telemetry.metrics()}
     assert len(series) < 20, "30 runs make no series of their own"
