@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import time
 from typing import Any
-
-from ulid import ULID
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
+# Crockford's alphabet, two letters at a time: 13 of these are the 130 bits of a ULID's text.
+_PAIRS = [a + b for a in "0123456789ABCDEFGHJKMNPQRSTVWXYZ" for b in "0123456789ABCDEFGHJKMNPQRSTVWXYZ"]
+_SHIFTS = range(120, -1, -10)
+
+
 def new_id(prefix: str = "") -> str:
-    """A new sortable id: `run_01J…`, or the bare ULID without a prefix."""
-    ulid = str(ULID())
+    """A new sortable id: `run_01J…`, or the bare ULID (github.com/ulid/spec) without a prefix.
+
+    Written out here because a run makes several, and the library's way takes ten times as long.
+    """
+    bits = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    ulid = "".join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS])
     return f"{prefix}_{ulid}" if prefix else ulid
 
 
