@@ -1,8 +1,8 @@
 """A task that outlives the block that started it.
 
-Structured concurrency has no such thing, on purpose, and everything else here uses task groups. An async generator is
-the one place that needs it: its body is suspended at `yield`, may be closed from another task, and a task group held
-open across that would cancel whoever happens to close it.
+Structured concurrency has no such thing, on purpose, and everything else here uses task groups. Two places need it. The
+body of an async generator is suspended at `yield`, may be closed from another task, and a task group held open across
+that would cancel whoever happens to close it. And one writer serves the journals of many runs, and belongs to none.
 """
 
 from __future__ import annotations

@@ -7,11 +7,13 @@ import json
 import os
 import pickle
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import psycopg
 import pytest
 from anyio import wait_all_tasks_blocked
@@ -740,6 +742,20 @@ async def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None
     with pytest.raises(Unavailable, match=r"a\.db"):
         async with SqliteRuntime(tmp_path / "a.db").session("s"):
             pass
+
+
+async def test_tools_that_block_every_thread_do_not_hold_up_the_journal(tmp_path: Path) -> None:
+    runtime, release = SqliteRuntime(tmp_path / "a.db"), threading.Event()
+    threads = int(anyio.to_thread.current_default_thread_limiter().total_tokens)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(threads):
+            group.start_soon(anyio.to_thread.run_sync, release.wait)
+        with anyio.fail_after(30):
+            async with runtime.session("s"):
+                await runtime.step("pay", Counted(), 1)
+        release.set()
+    await runtime.aclose()
 
 
 async def test_journal_rows_are_json_with_a_version(tmp_path: Path) -> None:

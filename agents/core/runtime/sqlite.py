@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import anyio
 import anyio.to_thread
+from anyio.lowlevel import RunVar
 
 from agents.core.runtime.journaled import JournaledRuntime
 from agents.core.runtime.store import (
@@ -81,6 +83,8 @@ class SqliteJournalStore(JournalStore):
         self._path = Path(path)
         self._turn = threading.Lock()  # one connection, and one thread at a time on it
         self._connection: sqlite3.Connection | None = None
+        # One thread of an event loop is ours, so that tools which block all the others cannot hold up the journal.
+        self._thread: RunVar[anyio.CapacityLimiter] = RunVar("loom_sqlite_thread")
 
     @property
     def path(self) -> Path:
@@ -106,7 +110,7 @@ class SqliteJournalStore(JournalStore):
         return await self._unit(lambda connection: _forget(connection, user_id, session_id))
 
     async def aclose(self) -> None:
-        await anyio.to_thread.run_sync(self._close)
+        await anyio.to_thread.run_sync(self._close, limiter=self._limiter())
 
     # --- the thread ---------------------------------------------------------------------------------------------------
 
@@ -118,9 +122,16 @@ class SqliteJournalStore(JournalStore):
                 return work(connection)
 
         try:
-            return await anyio.to_thread.run_sync(on_thread)
+            return await anyio.to_thread.run_sync(on_thread, limiter=self._limiter())
         except (sqlite3.Error, OSError) as error:
             raise Unavailable(f"the journal {self._path} cannot be used: {error}", path=str(self._path)) from error
+
+    def _limiter(self) -> anyio.CapacityLimiter:
+        limiter = self._thread.get(None)
+        if limiter is None:
+            limiter = anyio.CapacityLimiter(1)
+            self._thread.set(limiter)
+        return limiter
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
