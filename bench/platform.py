@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import datetime
+from statistics import median
 from typing import Any
 from uuid import UUID
 
@@ -33,6 +34,7 @@ RUNS_A_SECOND = 100.0
 WATCHERS = (1, 50, 200)
 WATCHER_P50_MS, WATCHER_P99_MS = 25.0, 150.0
 PATIENCE_SECONDS = 60
+ROUNDS = 3
 _OVER = ("succeeded", "failed", "cancelled")
 _INPUT = "Tell me how the weather is in Paris today"
 
@@ -41,7 +43,7 @@ def measure(*, quick: bool = False, starts: bool = False) -> Report:
     report = Report("platform")
     with deployed() as platform:
         asyncio.run(_platform(report, platform, quick=quick))
-        _beside(report, platform, seconds=2 if quick else 5)
+        _beside(report, platform)
     if starts:
         _starts(report)
     return report
@@ -54,7 +56,14 @@ async def _platform(report: Report, platform: Deployment, *, quick: bool) -> Non
     for _ in range(20):
         await _to_the_end(client, platform)
     await _latency(report, client, platform, 50 if quick else 200)
-    await _throughput(report, platform, 4.0 if quick else 10.0)
+    ours, floor = [], []
+    for number in range(ROUNDS):  # in turn, so that a busy moment of the machine meets both
+        told = report if number == ROUNDS - 1 else Report("earlier rounds")
+        ours.append(await _throughput(told, platform, 2.0 if quick else 4.0))
+        floor.append(await asyncio.to_thread(_plain_rows, platform, 1.0 if quick else 2.0))
+    goal: dict[str, Any] = {"beside": "floor", "ratio": median(ours) / median(floor), "goal": RUNS_A_SECOND}
+    report.add(f"runs with {CLIENTS} clients", "loom", ours, "runs/s", more_is_better=True, **goal)
+    report.add("the same rows, by psycopg alone, 4 threads", "floor", floor, "runs/s")
     for watchers in WATCHERS[:2] if quick else WATCHERS:
         await _watch(report, client, platform, watchers)
     await client.aclose()
@@ -106,8 +115,8 @@ async def _ping(client: Client) -> float:
 # --- many runs --------------------------------------------------------------------------------------------------------
 
 
-async def _throughput(report: Report, platform: Deployment, seconds: float) -> None:
-    """So many clients, each starting its next run when its last one has ended."""
+async def _throughput(report: Report, platform: Deployment, seconds: float) -> float:
+    """So many clients, each starting its next run when its last one has ended; how many runs end in a second."""
     ended: dict[str, asyncio.Event] = {}
     done = 0
     took: list[float] = []
@@ -140,11 +149,10 @@ async def _throughput(report: Report, platform: Deployment, seconds: float) -> N
     await asyncio.gather(*(work() for _ in range(CLIENTS)))
     used = {name: value - before[name] for name, value in _used(platform).items()}
     listening.cancel()
-    goal: dict[str, Any] = {"goal": RUNS_A_SECOND, "more_is_better": True}
-    report.add(f"runs with {CLIENTS} clients", "loom", [done / seconds], "runs/s", **goal)
     report.add(f"one run with {CLIENTS} clients, p50", "loom", [percentile(took, 0.5)], "ms")
     report.add(f"one run with {CLIENTS} clients, p95", "loom", [percentile(took, 0.95)], "ms")
     _report_use(report, f"with {CLIENTS} clients", used, len(took))
+    return done / seconds
 
 
 def _used(platform: Deployment) -> dict[str, float]:
@@ -217,14 +225,10 @@ def _time_of(line: bytes) -> float:
 # --- floor and peer ---------------------------------------------------------------------------------------------------
 
 
-def _beside(report: Report, platform: Deployment, *, seconds: float) -> None:
+def _beside(report: Report, platform: Deployment) -> None:
     ours = next(figure for figure in report.figures if figure.unit == "runs/s").value
-    floor = _plain_rows(platform, seconds)
-    more: dict[str, Any] = {"beside": "loom", "ratio": floor / ours}
-    report.add("the same rows, by psycopg alone, 4 threads", "floor", [floor], "runs/s", **more)
     tasks = _plain_tasks(platform, 2000)
-    more = {"beside": "loom", "ratio": tasks / ours}
-    report.add("Celery tasks that do nothing, same Valkey", "celery", [tasks], "tasks/s", **more)
+    report.add("Celery tasks that do nothing", "celery", [tasks], "tasks/s", beside="loom", ratio=tasks / ours)
 
 
 def _plain_rows(platform: Deployment, seconds: float) -> float:

@@ -53,7 +53,7 @@ class Client:
         return json.loads(body) if b"json" in headers.get(b"content-type", b"") else body
 
     async def _connected(self) -> asyncio.StreamWriter:
-        if self._writer is None:
+        if self._writer is None or self._reader.at_eof():  # the server lets idle connections go
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20)
         return self._writer
 
