@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from loom.errors import Denied
 from loomsite.demo import run_demo
 
 APPROVAL = {"id": "a1", "tool": "file_ticket", "args": {"queue": "billing"}, "args_hash": "h1"}
@@ -96,8 +97,8 @@ def test_pieces_of_text_are_not_told_one_by_one(capsys: pytest.CaptureFixture[st
 
 def test_a_refusal_of_the_api_is_shown_as_it_is() -> None:
     api = Api()
-    refusing = httpx2.MockTransport(lambda request: httpx2.Response(401, text="no such key"))
+    refusing = httpx2.MockTransport(lambda request: httpx2.Response(401, json={"detail": "no such key"}))
     api.client = httpx2.Client(base_url="http://loom", transport=refusing)
 
-    with pytest.raises(RuntimeError, match="401: no such key"):
+    with pytest.raises(Denied, match="no such key"):
         run_demo(api.client, "Hello")
