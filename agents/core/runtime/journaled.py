@@ -176,7 +176,7 @@ class JournaledRuntime:
     async def _open(self, here: _Here, run: JournaledRun) -> _Opened:
         fence = await self._store.open(run)
         recorded = [row.record for row in await self._store.read(run.id)]
-        journal = StoredJournal(here.writer, run.id, fence)
+        journal = here.writer.journal_of(run.id, fence)
         opened = here.opened[run.id] = _Opened(run, JournaledSession(run.session_id, journal, recorded), journal)
         return opened
 

@@ -27,6 +27,9 @@ class Writer:
         self._dirty: dict[int, StoredJournal] = {}
         self._busy = False
 
+    def journal_of(self, run_id: str, fence: int) -> StoredJournal:
+        return StoredJournal(self, run_id, fence)
+
     def touch(self, journal: StoredJournal) -> None:
         self._dirty[id(journal)] = journal
         if not self._busy:
