@@ -1,0 +1,213 @@
+"""Asking a model."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from pydantic_core import to_json
+
+from agents.core.architectures.base import AgentSession, Dependencies
+from agents.core.llm.base import Model
+from agents.core.llm.retrying import closing
+from agents.core.llm.tokens import Tally, tokens_of_tools
+from agents.core.llm.worst_case import worst_case
+from agents.core.loop.telling import emit, event_of, is_recorded
+from governance.core.budget import Estimate
+from governance.core.gate import (
+    Allow,
+    Deny,
+    ModelAction,
+)
+from loom.events import EventKind
+from loom.ids import deterministic_hash
+from loom.messages import Message, ModelChunk, Role, ToolCall, ToolDef, Usage
+
+OnChunk = Callable[[ModelChunk], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to a model."""
+
+    model: Model
+    messages: Sequence[Message]
+    tools: Sequence[ToolDef] = ()
+    output_schema: Any = None
+    effort: str | None = None
+    strict_effort: bool = False
+    prompt_caching: Any = None
+    max_tokens: int | None = None
+
+    def journal(self) -> dict[str, Any]:
+        """What the journal keeps of the question: not the conversation again, but what tells two questions apart."""
+        digest = deterministic_hash(to_json(self.messages).decode())
+        return {"model": self.model.name, "messages": len(self.messages), "digest": digest}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model answered."""
+
+    text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    finish_reason: str = "stop"
+
+    def message(self) -> Message:
+        return Message(role=Role.ASSISTANT, content=self.text, tool_calls=self.tool_calls)
+
+
+async def call_model(
+    session: AgentSession,
+    deps: Dependencies,
+    messages: Sequence[Message],
+    *,
+    step: str,
+    model: Model | None = None,
+    tools: Sequence[ToolDef] = (),
+    output_schema: Any = None,
+    max_tokens: int | None = None,
+) -> Reply | None:
+    """Ask a model. None when the gate says no: the session is then interrupted and says why.
+
+    The usage is added to the session and booked with the budget. Raises what the model raises, a `ModelError`.
+    """
+    model = model or deps.model
+    allowed: Allow | None = None
+    if not deps.fast_gate and not is_recorded(deps, deps.path + step):
+        estimate = _estimate(session, deps, model, messages, tools, max_tokens)
+        allowed = await _may_ask(session, deps, model, step, estimate)
+        if allowed is None:
+            return None
+        max_tokens = allowed.max_output_tokens or max_tokens
+    request = Request(
+        model,
+        messages,
+        tools,
+        output_schema,
+        deps.effort,
+        deps.strict_effort,
+        deps.prompt_caching,
+        max_tokens,
+    )
+    reply: Reply | None = None
+    try:
+        if allowed is not None and allowed.warning is not None:
+            await emit(deps, EventKind.BUDGET_WARNING, session, {"status": allowed.warning})
+        reply = await _ask_observed(session, deps, request, deps.path + step)
+    finally:
+        if allowed is not None:
+            with anyio.CancelScope(shield=True):
+                await deps.gate.settle(allowed, reply.usage if reply else None)
+    session.cumulative_usage += reply.usage
+    return reply
+
+
+def _estimate(
+    session: AgentSession,
+    deps: Dependencies,
+    model: Model,
+    messages: Sequence[Message],
+    tools: Sequence[ToolDef],
+    max_tokens: int | None,
+) -> Estimate:
+    """The most that the call may use. A conversation that grows is counted once, message by message."""
+    count_input: Callable[[Sequence[Message]], int] | None = getattr(
+        getattr(model, "inner", model), "count_input", None
+    )
+    if count_input is not None:
+        tokens = count_input(messages)
+    else:
+        tally = session.tally if messages is session.messages else Tally(session.tally.count)
+        tokens = tally.of(messages) + tokens_of_tools(tools, tally.count)
+    return worst_case(model, tokens, max_tokens=max_tokens, caching=deps.prompt_caching)
+
+
+async def _may_ask(
+    session: AgentSession, deps: Dependencies, model: Model, step: str, estimate: Estimate
+) -> Allow | None:
+    context = deps.context
+    action = ModelAction(context.user_id, session.id, context.run_id, deps.path + step, model.name, estimate)
+    verdict = await deps.gate.check(action)
+    if isinstance(verdict, Allow):
+        return verdict
+    reason = verdict.reason if isinstance(verdict, Deny) else "a model call cannot wait for a person"
+    session.interrupt(f"budget:{reason}")
+    await emit(deps, EventKind.BUDGET_EXCEEDED, session, {"status": {"state": "blocked", "reason": reason}})
+    if not deps.fast_telemetry:
+        await deps.telemetry.emit_metric("loom.budget.exceeded", 1, reason=reason)
+    return None
+
+
+async def _ask_observed(session: AgentSession, deps: Dependencies, request: Request, key: str) -> Reply:
+    if deps.fast_telemetry or is_recorded(deps, key):
+        return await _ask_journaled(session, deps, request, key)
+    from audit.core import telemetry
+
+    return await telemetry.observe_model(
+        deps.telemetry,
+        request.model.name,
+        deps.context,
+        lambda: _ask_journaled(session, deps, request, key),
+        streaming=deps.streaming and deps.emit is not None,
+        turn=session.turns,
+        tool_count=len(request.tools),
+    )
+
+
+async def _ask_journaled(session: AgentSession, deps: Dependencies, request: Request, key: str) -> Reply:
+    on_chunk: OnChunk | None = None
+    if deps.streaming and deps.emit is not None:
+        emit = deps.emit
+
+        async def on_chunk(chunk: ModelChunk) -> None:
+            await emit(event_of(deps, EventKind.MODEL_CHUNK, session, {"chunk": chunk, "step_key": key}))
+
+    if deps.fast_runtime:
+        return await ask(request, on_chunk)
+
+    async def model(request: Request) -> Reply:
+        return await ask(request, on_chunk)
+
+    reply: Reply = await deps.runtime.step(key, model, request)
+    return reply
+
+
+async def ask(request: Request, on_chunk: OnChunk | None = None) -> Reply:
+    """One call of the model: in one piece where it can and nobody watches, else streamed."""
+    model = request.model
+    options: dict[str, Any] = {
+        "tools": list(request.tools) or None,
+        "output_schema": request.output_schema,
+        "effort": request.effort,
+        "strict_effort": request.strict_effort,
+        "prompt_caching": request.prompt_caching,
+    }
+    if request.max_tokens is not None:
+        options["max_tokens"] = request.max_tokens
+    complete = getattr(model, "complete", None)
+    if on_chunk is None and complete is not None:
+        text, calls, usage, finish_reason = await complete(request.messages, **options)
+        return Reply(text, tuple(calls), usage, finish_reason)
+    return await _collect(model.stream(list(request.messages), **options), on_chunk)
+
+
+async def _collect(chunks: AsyncIterator[ModelChunk], on_chunk: OnChunk | None) -> Reply:
+    texts: list[str] = []
+    calls: list[ToolCall] = []
+    usage, finish_reason = Usage(), "stop"
+    async with closing(chunks) as chunks:
+        async for chunk in chunks:
+            if chunk.text:
+                texts.append(chunk.text)
+            if chunk.tool_call is not None:
+                calls.append(chunk.tool_call)
+            if chunk.usage is not None:
+                usage = chunk.usage
+            finish_reason = chunk.finish_reason or finish_reason
+            if on_chunk is not None:
+                await on_chunk(chunk)
+    return Reply("".join(texts), tuple(calls), usage, finish_reason)

@@ -1,0 +1,54 @@
+"""Telling the listener and the audit log what the loop does, and whether a step was done before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from agents.core.architectures.base import AgentSession, Dependencies
+from loom.events import Event, EventKind
+from loom.messages import ToolCall, ToolResult
+
+
+async def emit(deps: Dependencies, kind: EventKind, session: AgentSession, payload: dict[str, Any]) -> None:
+    if deps.emit is not None:
+        await deps.emit(event_of(deps, kind, session, payload))
+
+
+def event_of(deps: Dependencies, kind: EventKind, session: AgentSession, payload: dict[str, Any]) -> Event:
+    return Event(kind=kind, session_id=session.id, payload=payload, worker=deps.path.rstrip("/"))
+
+
+async def audit(session: AgentSession, deps: Dependencies, actor: str, action: str, payload: dict[str, Any]) -> None:
+    if deps.audit_log is None:
+        return
+    user_id = deps.context.user_id
+    await deps.audit_log.append(session_id=session.id, actor=actor, action=action, payload=payload, user_id=user_id)
+
+
+def call_payload(call: ToolCall) -> dict[str, Any]:
+    return {"tool": call.tool, "call_id": call.id, "args": call.args, "destructive": call.is_destructive()}
+
+
+def result_payload(deps: Dependencies, call: ToolCall, result: ToolResult) -> dict[str, Any]:
+    from audit.core.log import wants_full_transcripts
+
+    payload: dict[str, Any] = {
+        "tool": call.tool,
+        "call_id": call.id,
+        "ok": result.ok,
+        "denied": result.denied,
+        "error": result.error,
+        "reason": result.reason,
+    }
+    if deps.audit_log is not None and wants_full_transcripts(deps.audit_log):
+        payload |= {"output": result.output, "duration_ms": result.duration_ms}
+    return payload
+
+
+def is_recorded(deps: Dependencies, key: str) -> bool:
+    """Whether a step only is replayed: nobody is asked, charged or told again for what has been done."""
+    if deps.fast_runtime:
+        return False
+    known: Callable[[str], bool] | None = getattr(deps.runtime, "is_recorded", None)
+    return known is not None and known(key)

@@ -1,0 +1,239 @@
+"""Running the tool calls of a turn."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from typing import Any, assert_never
+
+from agents.core.architectures.base import AgentSession, Dependencies
+from agents.core.concurrency import together
+from agents.core.context_policy import MAX_RESULT_CHARS, excerpt
+from agents.core.loop.telling import audit, call_payload, emit, is_recorded, result_payload
+from agents.core.tools.base import CallAt
+from governance.core.gate import (
+    Allow,
+    Answer,
+    Ask,
+    Asked,
+    Decided,
+    Deny,
+    ToolAction,
+    demands_approval,
+)
+from loom.context import get_run_context, set_run_context
+from loom.errors import RuntimeJournalError
+from loom.events import EventKind
+from loom.messages import Message, Role, ToolCall, ToolResult
+
+log = logging.getLogger(__name__)
+
+MAY_HAVE_HAPPENED = (
+    "this call had begun when the run was cut off, and whether it took effect is not known. It cannot be undone, so it "
+    "was not made again. Find out what happened before you go on."
+)
+
+
+async def call_tools(
+    session: AgentSession, deps: Dependencies, calls: Sequence[ToolCall], *, step: str
+) -> list[ToolResult]:
+    """Run all calls of one turn, at the same time where there are several. Results come in the order of the calls."""
+    if len(calls) == 1:
+        return [await _call_tool(session, deps, calls[0], f"{deps.path}{step}/tool:call_1")]
+    return await together(
+        [
+            partial(_call_tool, session, deps, call, f"{deps.path}{step}/tool:call_{slot}")
+            for slot, call in enumerate(calls, start=1)
+        ]
+    )
+
+
+def tool_messages(
+    calls: Sequence[ToolCall], results: Sequence[ToolResult], max_chars: int | None = MAX_RESULT_CHARS
+) -> list[Message]:
+    """What the model reads of the results; longer ones are cut in the middle and say so."""
+    return [
+        Message(
+            role=Role.TOOL,
+            content=excerpt(result.text(), max_chars, call.tool),
+            name=call.tool,
+            tool_call_id=call.id,
+        )
+        for call, result in zip(calls, results, strict=True)
+    ]
+
+
+async def _call_tool(session: AgentSession, deps: Dependencies, call: ToolCall, key: str) -> ToolResult:
+    if call.tool_def is None:
+        call = await _described(deps, call)
+    await emit(deps, EventKind.TOOL_CALL, session, {"call": call})
+    if is_recorded(deps, key):  # it was judged, told and written down then
+        result: ToolResult = await deps.runtime.step(key, _replayed, call)
+    else:
+        result = await _called(session, deps, call, key)
+    await emit(deps, EventKind.TOOL_RESULT, session, {"result": result})
+    return result
+
+
+async def _called(session: AgentSession, deps: Dependencies, call: ToolCall, key: str) -> ToolResult:
+    if not deps.fast_audit:
+        await audit(session, deps, "model", "tool_call", call_payload(call))
+    if call.tool_def is None:
+        result = await _instead(deps, call, key, ToolResult.error_(call.id, await _unknown(deps, call.tool)))
+    elif _in_doubt(deps, key):  # nobody is asked to permit what is not run
+        result = await _instead(deps, call, key, ToolResult.error_(call.id, MAY_HAVE_HAPPENED))
+    else:
+        result = await _judged(session, deps, call, key)
+    if not deps.fast_audit:
+        await audit(session, deps, "system", "tool_result", result_payload(deps, call, result))
+    return result
+
+
+async def _judged(session: AgentSession, deps: Dependencies, call: ToolCall, key: str) -> ToolResult:
+    action = ToolAction(call, deps.context.user_id, session.id, deps.context.run_id, key)
+    verdict = await _may_call(session, deps, action)
+    if isinstance(verdict, Deny):
+        return await _instead(deps, call, key, ToolResult.denied_(call.id, verdict.reason))
+    if isinstance(verdict, Answer):
+        return await _instead(deps, call, key, ToolResult.success(call.id, verdict.text))
+    result = await _run_observed(deps, Permitted(call, verdict.call), key)
+    if not deps.fast_hooks:
+        await deps.gate.returned(action, result)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Permitted:
+    """A call that may run, and what a person made of it."""
+
+    asked: ToolCall
+    edited: ToolCall | None = None
+
+    @property
+    def call(self) -> ToolCall:
+        return self.edited or self.asked
+
+    def journal(self) -> dict[str, Any]:
+        """What the model asked for; a replay compares that, since it does not ask the person again."""
+        if self.call.args == self.asked.args:
+            return self.asked.journal()
+        return {**self.asked.journal(), "edited_args": self.call.args}
+
+
+async def _described(deps: Dependencies, call: ToolCall) -> ToolCall:
+    """The call with what its tool says of itself. Without that, nobody could say whether it may run."""
+    for tool in await deps.tools.list_tools():
+        if tool.name == call.tool:
+            return call.model_copy(update={"tool_def": tool})
+    return call
+
+
+async def _unknown(deps: Dependencies, name: str) -> str:
+    near = get_close_matches(name, [tool.name for tool in await deps.tools.list_tools()], 1)
+    return f"unknown tool: {name}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+async def _may_call(session: AgentSession, deps: Dependencies, action: ToolAction) -> Allow | Deny | Answer:
+    if deps.desk is not None and (objection := deps.desk.objection(action.call, session.messages)):
+        return Deny(objection)
+    if deps.fast_gate and not demands_approval(action.call):
+        return _ALLOWED
+
+    async def observer(what: Asked | Decided) -> None:
+        await _tell_of_question(session, deps, what)
+
+    verdict = await deps.gate.check(action, observer=observer)
+    if isinstance(verdict, Ask):  # nobody here can wait for a person
+        return Deny(f"{verdict.reason or 'approval required'}; no approver", by="approval")
+    return verdict
+
+
+_ALLOWED = Allow()
+
+
+async def _tell_of_question(session: AgentSession, deps: Dependencies, what: Asked | Decided) -> None:
+    if not isinstance(what.action, ToolAction):
+        return
+    call = what.action.call
+    if isinstance(what, Asked):
+        payload = {"call": call, "reason": what.question.reason}
+        await emit(deps, EventKind.PERMISSION_ASK, session, payload)
+        await audit(session, deps, "system", "permission_ask", {"tool": call.tool, "call_id": call.id, **_said(what)})
+        return
+    await emit(deps, EventKind.PERMISSION_DECISION, session, {"call": call, **_said(what)})
+    payload = {"tool": call.tool, "call_id": call.id, **_said(what)}
+    await audit(session, deps, "user" if what.decision else "system", "permission_decision", payload)
+
+
+def _said(what: Asked | Decided) -> dict[str, Any]:
+    if isinstance(what, Asked):
+        return {"reason": what.question.reason}
+    verdict = what.verdict
+    match verdict:
+        case Deny(reason=reason, by=by):
+            return {"decision": "deny", "reason": reason, "by": by}
+        case Answer():
+            return {"decision": "respond"}
+        case Allow(call=call):
+            return {"decision": "allow", "args": call.args if call else None}
+        case _:
+            assert_never(verdict)
+
+
+async def _instead(deps: Dependencies, call: ToolCall, key: str, result: ToolResult) -> ToolResult:
+    """The result of a call that did not run. It is a step too, so that a replay reads the same."""
+    if deps.fast_runtime:
+        return result
+
+    async def tell(call: ToolCall) -> ToolResult:
+        return result
+
+    without_effect = call.model_copy(update={"tool_def": None})
+    told: ToolResult = await deps.runtime.step(key, tell, without_effect)
+    return told
+
+
+async def _replayed(call: ToolCall) -> ToolResult:
+    raise RuntimeJournalError(f"the result of {call.tool} was recorded and is gone")
+
+
+async def _run_observed(deps: Dependencies, permitted: Permitted, key: str) -> ToolResult:
+    if deps.fast_telemetry:
+        return await _run_journaled(deps, permitted, key)
+    from audit.core import telemetry
+
+    return await telemetry.observe_tool(
+        deps.telemetry, permitted.call, deps.context, lambda: _run_journaled(deps, permitted, key)
+    )
+
+
+async def _run_journaled(deps: Dependencies, permitted: Permitted, key: str) -> ToolResult:
+    call_at: CallAt | None = getattr(deps.tools, "call_at", None)
+    if call_at is not None and (nested := await call_at(permitted.call, key)) is not None:
+        return nested
+    idempotency_key = f"{deps.context.run_id}:{key}"
+
+    async def run(permitted: Permitted) -> ToolResult:
+        async with set_run_context(get_run_context().with_overrides(idempotency_key=idempotency_key)):
+            return await _run(deps, permitted.call)
+
+    if deps.fast_runtime:
+        return await run(permitted)
+    result: ToolResult = await deps.runtime.step(key, run, permitted, idempotency_key=idempotency_key)
+    return result
+
+
+async def _run(deps: Dependencies, call: ToolCall) -> ToolResult:
+    try:
+        return await deps.tools.call(call.tool, call.args, call_id=call.id)
+    except Exception as error:  # a tool host should not raise; the model is told what it would have been told
+        log.warning("the tool host raised on %s", call.tool, exc_info=error)
+        return ToolResult.error_(call.id, str(error) or type(error).__name__)
+
+
+def _in_doubt(deps: Dependencies, key: str) -> bool:
+    doubted: Callable[[str], bool] | None = getattr(deps.runtime, "in_doubt", None)
+    return not deps.fast_runtime and doubted is not None and doubted(key)
