@@ -156,13 +156,13 @@ async def test_a_session_waits_for_a_signal_that_comes_later(runtime: Any) -> No
 async def test_no_object_is_kept_of_a_finished_session(runtime: Any) -> None:
     echo = Agent("x", model=EchoModel(), runtime=runtime)
     for number in range(20):
-        await echo.run("hi", session_id=f"s{number}", user_id="ann")
-        async with runtime.session(f"bare{number}"):
+        await echo.run("hi", session_id=f"gone{number}", user_id="ann")
+        async with runtime.session(f"gone-bare{number}"):
             await runtime.step("one", Counted(), 1)
     await wait_all_tasks_blocked()
     gc.collect()
 
-    kept = [o for o in gc.get_objects() if isinstance(o, JournaledSession) and o.id.startswith(("s", "bare"))]
+    kept = [o for o in gc.get_objects() if isinstance(o, JournaledSession) and o.id.startswith("gone")]
 
     assert kept == []
     assert getattr(runtime, "_sessions", {}) == {}
