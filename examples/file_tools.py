@@ -1,11 +1,11 @@
 """The tools that come along: files and a shell, all inside of one folder.
 
 $ python examples/file_tools.py
-write -> wrote ...
-edit -> ...
+write -> wrote 10 bytes to hello.txt
+edit -> replaced 1 occurrence in hello.txt
 read ->      1	Hello world
 bash -> $ wc -w < hello.txt
-read -> ERROR: ...
+read -> ERROR: '../../etc/passwd' is outside of the work directory; ...
 """
 
 import asyncio

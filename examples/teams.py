@@ -1,13 +1,13 @@
 """Teams: one call each for the usual shapes. What comes back is an agent, so it runs, streams and nests like one.
 
-    $ python examples/teams.py
-    supervisor: Ready to print.
-    router: Your refund is on its way.
-    swarm: Restart it, then it works.
-    actor_critic: 330 meters.
-    debate: May it is.
-    blackboard: The pump is broken.
-    a team in a team: Ready to print.
+$ python examples/teams.py
+supervisor: Ready to print.
+router: Your refund is on its way.
+swarm: Restart it, then it works.
+actor_critic: 330 meters.
+debate: May it is.
+blackboard: The pump is broken.
+a team in a team: Ready to print.
 """
 
 import asyncio
@@ -91,9 +91,7 @@ def debate(model: str | None) -> Agent:
 def blackboard(model: str | None) -> Agent:
     return Team.blackboard(
         agents={"hypothesis": speaker(model, "The pump?"), "evidence": speaker(model, "It draws no power.")},
-        coordinator=speaker(
-            model, '{"next_agent": "hypothesis"}', '{"next_agent": "evidence"}', '{"terminate": true}'
-        ),
+        coordinator=speaker(model, '{"next_agent": "hypothesis"}', '{"next_agent": "evidence"}', '{"terminate": true}'),
         decider=speaker(model, "The pump is broken."),
         model=model or "echo",
     )

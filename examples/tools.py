@@ -4,7 +4,7 @@ $ python examples/tools.py
 ['convert', 'lookup', 'wipe_disk']
 amount: number, how much money; currency: USD or EUR
 convert -> 9.2 EUR
-convert -> ERROR: convert: ...
+convert -> ERROR: the arguments of 'convert' do not fit: /amount: ...
 ['convert', 'lookup']
 """
 

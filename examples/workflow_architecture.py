@@ -1,10 +1,10 @@
 """A step may be an agent of any architecture: here the draft of a workflow is refined before it goes on.
 
-    $ python examples/workflow_architecture.py
-    critique: The price is missing.
-    refined: A quiet kettle for 29 euros.
-    critique: no issues
-    == A quiet kettle for 29 euros. ==
+$ python examples/workflow_architecture.py
+critique: The price is missing.
+refined: A quiet kettle for 29 euros.
+critique: no issues
+== A quiet kettle for 29 euros. ==
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """A workflow as a tool: the agent decides when, the developer decides how.
 
-    $ python examples/workflow_as_tool.py
-    Order A-17 is on its way and arrives on Friday.
-    for: ann
+$ python examples/workflow_as_tool.py
+Order A-17 is on its way and arrives on Friday.
+for: ann
 """
 
 import asyncio

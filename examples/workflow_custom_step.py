@@ -1,8 +1,8 @@
 """An agent inside of a step of your own: shape its prompt, look at its result, keep what it cost.
 
-    $ python examples/workflow_custom_step.py
-    Summary: Dear Ben, the launch is in May.
-    1 turn, 12 tokens
+$ python examples/workflow_custom_step.py
+Summary: Dear Ben, the launch is in May.
+1 turn, 12 tokens
 """
 
 import asyncio

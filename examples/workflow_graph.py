@@ -1,10 +1,10 @@
 """A graph drawn by hand: the first node is chosen by the input, and each branch ends for itself.
 
-    $ python examples/workflow_graph.py
-    ['billing'] Echo: I cannot see my invoice
-    ['tech'] Echo: It does not start
-    flowchart TD
-    ...billing...tech...
+$ python examples/workflow_graph.py
+['billing'] Echo: I cannot see my invoice
+['tech'] Echo: It does not start
+flowchart TD
+...billing...tech...
 """
 
 import asyncio

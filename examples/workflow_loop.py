@@ -1,9 +1,9 @@
 """A cycle: write, review, write again, until the review is content or a cap says that it is enough.
 
-    $ python examples/workflow_loop.py
-    write -> review -> write -> review
-    Kettle, 29 euros.
-    workflow 'endless' passed max_visits_per_node=3 at 'write'
+$ python examples/workflow_loop.py
+write -> review -> write -> review
+Kettle, 29 euros.
+workflow 'endless' passed max_visits_per_node=3 at 'write'
 """
 
 import asyncio

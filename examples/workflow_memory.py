@@ -1,8 +1,8 @@
 """The memory of a workflow is that of its agents, where they have none of their own.
 
-    $ python examples/workflow_memory.py
-    remembered for ann: 2
-    the second agent was told: ['The order is A-17.']
+$ python examples/workflow_memory.py
+remembered for ann: 2
+the second agent was told: ['The order is A-17.']
 """
 
 import asyncio

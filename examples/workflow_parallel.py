@@ -1,7 +1,7 @@
 """Several steps at the same time, and one that makes something of their results.
 
-    $ python examples/workflow_parallel.py
-    Echo: the launch | 2 words | 10 letters
+$ python examples/workflow_parallel.py
+Echo: the launch | 2 words | 10 letters
 """
 
 import asyncio

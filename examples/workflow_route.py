@@ -1,9 +1,9 @@
 """Classify, then hand over: a function or an agent names the way, and an agent goes it.
 
-    $ python examples/workflow_route.py
-    billing: Your invoice is attached.
-    tech: Please restart it.
-    default: A person will write to you.
+$ python examples/workflow_route.py
+billing: Your invoice is attached.
+tech: Please restart it.
+default: A person will write to you.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Supervisor: a manager gives work to workers, to several at the same time, and may pass an answer on word for word.
 
 $ python examples/architectures/supervisor.py
-at the same time: researcher, critic
+asked in one turn: researcher, critic
 Kettles of 2026 boil in 90 seconds. Say who measured it.
 word for word: A kettle that boils in 90 seconds (we measured it).
 """

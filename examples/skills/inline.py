@@ -1,9 +1,9 @@
 """A skill too small for a folder.
 
-    $ python examples/skills/inline.py
-    ## Available skills
-      - standup: Turn notes into a daily report.
-    Three headings: Yesterday, Today, Obstacles.
+$ python examples/skills/inline.py
+## Available skills
+  - standup: Turn notes into a daily report.
+Three headings: Yesterday, Today, Obstacles.
 """
 
 import asyncio

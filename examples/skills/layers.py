@@ -1,9 +1,9 @@
 """Skills from several places: of two with one name, the later place wins. A label says in the catalog whose it is.
 
-    $ python examples/skills/layers.py
-    standup: Turn notes into the daily report of this project. [Project]
-    Two headings: Done, Next. Name the ticket of each line.
-    and without the project: Three headings: Yesterday, Today, Obstacles.
+$ python examples/skills/layers.py
+standup: Turn notes into the daily report of this project. [Project]
+Two headings: Done, Next. Name the ticket of each line.
+and without the project: Three headings: Yesterday, Today, Obstacles.
 """
 
 import asyncio

@@ -12,7 +12,6 @@ import os
 import re
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 from types import ModuleType
 
@@ -30,9 +29,9 @@ AS_A_PROCESS = ("examples/quickstart.py", "examples/durable.py", "examples/mcp_s
 
 def _shown(module: ModuleType, file: str) -> str:
     """What the docstring says that the example prints."""
-    found = re.search(rf"^    \$ python {re.escape(file)}\n((?:    .*\n|\n)+)", module.__doc__ or "", re.MULTILINE)
+    found = re.search(rf"^( *)\$ python {re.escape(file)}\n((?:\1.+\n?)+)", module.__doc__ or "", re.MULTILINE)
     assert found, f"the docstring of {file} does not show what `$ python {file}` prints"
-    return textwrap.dedent(found[1]).strip() + "\n"
+    return "".join(f"{line.removeprefix(found[1])}\n" for line in found[2].splitlines())
 
 
 def _assert_shown(printed: str, file: str) -> None:
