@@ -27,6 +27,7 @@ from agents.core.stop_hooks import StopHook
 from agents.core.tools.base import ToolHost
 from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.tool import Tool
+from agents.core.wiring import Options
 from audit.core.log import AuditLog, resolve_audit_log
 from audit.core.redaction import Redactor
 from audit.core.telemetry import NoTelemetry, Telemetry, resolve_telemetry
@@ -242,7 +243,7 @@ class Agent:
         options = _options(extra_tools, output_schema, output_validation_retries, response_tone, effort)
         return await self._run(prompt, context, emit, options)
 
-    async def _run(self, prompt: str, context: RunContext, emit: Emit | None, options: execution.Options) -> RunResult:
+    async def _run(self, prompt: str, context: RunContext, emit: Emit | None, options: Options) -> RunResult:
         ambient = Ambient(context, emit=emit, streaming=emit is not None)
         return await execution.execute(self, prompt, ambient, options)
 
@@ -260,7 +261,7 @@ class Agent:
 
     async def answer(self, input: Any, ambient: Ambient, *, output_schema: Any = None) -> Answer:
         """Run within something larger: a durable run, a workflow, a team."""
-        options = execution.Options(output_schema=output_schema)
+        options = Options(output_schema=output_schema)
         result = await execution.execute(self, prompt_of(input), ambient, options)
         return Answer(result.output, result.parsed, result.interruption_reason)
 
@@ -349,10 +350,10 @@ def _options(
     output_validation_retries: int,
     response_tone: str | None = None,
     effort: str | None = None,
-) -> execution.Options:
+) -> Options:
     if output_validation_retries < 0:
         raise ValueError(f"output_validation_retries is 0 or more, not {output_validation_retries}")
-    return execution.Options(
+    return Options(
         extra_tools=tuple(extra_tools or ()),
         output_schema=output_schema,
         output_validation_retries=output_validation_retries,

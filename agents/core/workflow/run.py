@@ -20,6 +20,7 @@ from agents.core.architectures.base import AgentSession
 from agents.core.concurrency import together
 from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.tool import Tool
+from agents.core.wiring import bare_dependencies
 from agents.core.workflow.nodes import START, FanOut, Node, StepLike, Target, name_of
 from audit.core.telemetry import NoTelemetry
 from governance.core.retry import compute_backoff
@@ -224,7 +225,7 @@ class WorkflowRun:
         args = plain(value)
         if not isinstance(args, dict):
             args = {next(iter(tool.input_schema.get("properties", {})), "input"): args}
-        deps = execution.bare_dependencies(self._ambient, InProcessToolHost([tool]))
+        deps = bare_dependencies(self._ambient, InProcessToolHost([tool]))
         call = ToolCall(id=f"{name}/tool:call_1", tool=tool.name, args=args, tool_def=tool.to_def())
         session = AgentSession(self._ambient.context.session_id or "", "")
         [result] = await loop.call_tools(session, deps, [call], step=name)

@@ -1,0 +1,217 @@
+"""What one run works with: the agent's own layers, those that surround the run, and which of them do nothing."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from agents.core import output as outputs
+from agents.core import tone
+from agents.core.ambient import Ambient
+from agents.core.architectures.base import Dependencies
+from agents.core.kit import Desk, Kit
+from agents.core.runtime.base import InProcRuntime, Runtime, Steps
+from agents.core.runtime.journaled import JournaledRuntime
+from agents.core.tools.base import ToolHost
+from agents.core.tools.host import InProcessToolHost
+from agents.core.tools.joined import Joined
+from agents.core.tools.tool import Tool
+from audit.core.log import AuditLog
+from audit.core.telemetry import NoTelemetry, Telemetry
+from governance.core.budget import Budget, NoBudget
+from governance.core.gate import Gate, StandardGate
+from governance.core.hooks import HookRegistry
+from governance.core.permissions import AllowAll, Permissions
+from loom.errors import ConfigError
+from loom.messages import Message
+from memory.core.nothing import Nothing
+from memory.core.protocol import Memory
+
+if TYPE_CHECKING:
+    from agents.core.agent import Agent
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a caller may set for one run."""
+
+    extra_tools: tuple[Tool, ...] = ()
+    output_schema: Any | None = None
+    output_validation_retries: int = 1
+    response_tone: str | None = None
+    effort: str | None = None
+
+
+async def dependencies_of(
+    agent: Agent,
+    prompt: str,
+    ambient: Ambient,
+    options: Options,
+    output: outputs.Output | None,
+    stack: AsyncExitStack,
+    kit: Kit | None,
+) -> Dependencies:
+    """Everything the run works with, and which of it does nothing."""
+    runtime: Steps = ambient.runtime or agent.runtime
+    fast_runtime = type(runtime) is InProcRuntime
+    if ambient.runtime is None and not fast_runtime:
+        runtime = await _session_of(agent.runtime, prompt, ambient, stack)
+    native = output is not None and getattr(agent.model, "supports_native_structured_output", False)
+    layers = _layers(agent, ambient.parent)
+    tools = agent.tool_host
+    if options.extra_tools:
+        tools = Joined(InProcessToolHost(list(options.extra_tools)), tools)
+    desk = Desk(kit, tools) if kit is not None else None
+    tools = desk.tools if desk is not None else tools
+    return Dependencies(
+        model=agent.asked_model,
+        memory=_memory(agent, ambient),
+        runtime=runtime,
+        tools=ambient.around_tools(tools) if ambient.around_tools is not None else tools,
+        budget=layers.budget,
+        permissions=layers.permissions,
+        hooks=layers.hooks,
+        telemetry=layers.telemetry,
+        audit_log=layers.audit_log,
+        max_turns=agent.max_turns,
+        gate=layers.gate,
+        approval_handler=layers.approval_handler,
+        output_schema=output.spec if output is not None and native else None,
+        effort=options.effort or agent.effort,
+        strict_effort=agent.strict_effort,
+        prompt_caching=agent.prompt_caching,
+        context_policy=agent.context_policy,
+        streaming=ambient.streaming,
+        fast_audit=layers.audit_log is None,
+        fast_telemetry=type(layers.telemetry) is NoTelemetry,
+        fast_permissions=type(layers.permissions) is AllowAll,
+        fast_hooks=layers.hooks.is_empty,
+        fast_runtime=fast_runtime,
+        fast_budget=type(layers.budget) is NoBudget,
+        fast_stop_hooks=not agent.stop_hooks or agent.max_stop_hook_iterations == 0,
+        fast_gate=layers.gate.is_open,
+        context=ambient.context,
+        emit=ambient.emit,
+        path=ambient.path,
+        desk=desk,
+        response_tone=options.response_tone or agent.response_tone or ambient.response_tone,
+        workspace=kit.workspace if kit is not None else None,
+    )
+
+
+def _memory(agent: Agent, ambient: Ambient) -> Memory:
+    if agent.own_memory is not None:
+        return agent.own_memory
+    return agent.memory if ambient.memory is None else ambient.memory
+
+
+@dataclass(frozen=True, slots=True)
+class _Layers:
+    """What watches over a run."""
+
+    budget: Budget
+    permissions: Permissions
+    hooks: HookRegistry
+    approval_handler: Any | None
+    gate: Gate
+    telemetry: Telemetry
+    audit_log: AuditLog | None
+
+
+def _layers(agent: Agent, parent: Dependencies | None) -> _Layers:
+    """The agent's own layers; what it has none of is that of the run it works for."""
+    own = _Layers(
+        agent.budget,
+        agent.permissions,
+        agent.hooks,
+        agent.approval_handler,
+        agent.gate,
+        agent.telemetry,
+        agent.audit_log,
+    )
+    if parent is None:
+        return own
+    merged = replace(
+        own,
+        budget=parent.budget if type(own.budget) is NoBudget else own.budget,
+        permissions=parent.permissions if type(own.permissions) is AllowAll else own.permissions,
+        hooks=parent.hooks if own.hooks.is_empty else own.hooks,
+        approval_handler=own.approval_handler or parent.approval_handler,
+        telemetry=parent.telemetry if type(own.telemetry) is NoTelemetry else own.telemetry,
+        audit_log=own.audit_log or parent.audit_log,
+    )
+    return replace(
+        merged,
+        gate=StandardGate(
+            permissions=merged.permissions,
+            hooks=merged.hooks,
+            budget=merged.budget,
+            approval_handler=merged.approval_handler,
+        ),
+    )
+
+
+def kit_of(agent: Agent, ambient: Ambient) -> Kit | None:
+    """What the agent brings, and the surrounding workspace where it has none."""
+    if ambient.workspace is None:
+        return agent.kit
+    return (agent.kit or Kit()).with_workspace(ambient.workspace)
+
+
+async def _session_of(runtime: Runtime, prompt: str, ambient: Ambient, stack: AsyncExitStack) -> Steps:
+    """The runtime's session of this run. One that runs steps itself is the runtime from here on."""
+    if isinstance(runtime, JournaledRuntime):
+        return await stack.enter_async_context(runtime.run(ambient.context, prompt, path=ambient.path))
+    session: Any = await stack.enter_async_context(runtime.session(ambient.context.session_id or ""))
+    return session if hasattr(session, "step") else runtime
+
+
+def instructions_of(
+    agent: Agent,
+    ambient: Ambient,
+    options: Options,
+    output: outputs.Output | None,
+    deps: Dependencies,
+    kit: Kit | None,
+) -> str:
+    text = agent.own_instructions
+    if kit is not None and kit.section:
+        text = f"{text}\n\n{kit.section}"
+    if ambient.briefing:
+        text = f"{text}\n\n{ambient.briefing}".strip()
+    if output is not None and deps.output_schema is None:
+        text = f"{text}\n\n{output.directive()}"
+    return tone.append_tone_directive(
+        text, tone.resolve_response_tone(options.response_tone or agent.response_tone or ambient.response_tone)
+    )
+
+
+class _NoModel:
+    """Stands where a model would be in something that has none."""
+
+    name = "none"
+
+    def stream(self, messages: list[Message], **options: Any) -> Any:
+        raise ConfigError("a workflow has no model of its own: make the step an agent")
+
+
+def bare_dependencies(ambient: Ambient, tools: ToolHost) -> Dependencies:
+    """What calling a tool takes outside of any agent."""
+    return Dependencies(
+        model=_NoModel(),
+        memory=Nothing(),
+        runtime=ambient.runtime or InProcRuntime(),
+        tools=tools,
+        budget=NoBudget(),
+        permissions=AllowAll(),
+        hooks=HookRegistry(),
+        telemetry=NoTelemetry(),
+        audit_log=None,
+        max_turns=1,
+        gate=StandardGate(),
+        fast_runtime=ambient.runtime is None,
+        context=ambient.context,
+        emit=ambient.emit,
+        path=ambient.path,
+    )
