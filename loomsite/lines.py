@@ -28,6 +28,30 @@ def event_line(event: Mapping[str, Any], when: str) -> str:
     return f"{event['seq'] or '':>4} {when:>8}  {event['kind']:<36} {gist(event['data'])}".rstrip()
 
 
+class Telling:
+    """A run told line by line, with the text of its models between the lines as it is said."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, str] = {}
+        self._step: str | None = None  # whose text the last line is
+
+    def tell(self, event: Mapping[str, Any], when: str) -> str:
+        """What is to be written when this event comes."""
+        step, is_text = event["step_key"], event["kind"] == "model.delta"
+        goes_on = self._step is None or (is_text and self._step == step)
+        self._step = step if is_text else None
+        if not is_text:
+            self._said.pop(step, None)
+        said = plain(self._more(step, event["data"])) if is_text else f"{event_line(event, when)}\n"
+        return said if goes_on else f"\n{said}"
+
+    def _more(self, step: str, data: Mapping[str, Any]) -> str:
+        """What is new of a step's text; all of it when the step began anew."""
+        before = self._said.get(step, "")
+        whole = self._said[step] = before[: data["offset"]] + data["text"]
+        return whole.removeprefix(before) if whole.startswith(before) else f"\n{whole}"
+
+
 def gist(data: dict[str, Any]) -> str:
     """What a person wants to know of an event. The whole event is on the run's page."""
     value = data.get("value")
