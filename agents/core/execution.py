@@ -168,7 +168,8 @@ class _Run:
     async def _remember(self, prompt: str) -> None:
         memory, session, deps = self.deps.memory, self.session, self.deps
         if self.agent.auto_extract and getattr(memory, "facts", None) is not None:
-            memory = AutoExtractMemory(memory, Consolidator(model=_Metered(session, deps)))
+            telemetry = None if deps.fast_telemetry else deps.telemetry
+            memory = AutoExtractMemory(memory, Consolidator(model=_Metered(session, deps)), telemetry=telemetry)
         episode = Episode(session_id=session.id, user_id=deps.context.user_id, input=prompt, output=session.output)
         if getattr(memory, "answers_alike", False):  # it keeps nothing of its own
             return

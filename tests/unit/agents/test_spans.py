@@ -8,6 +8,8 @@ from agents.core.tools.tool import tool
 from agents.core.workflow import Workflow
 from audit.core.telemetry import InMemoryTelemetry
 from loom.messages import ToolCall
+from memory.core.backends.in_memory import InMemoryMemory
+from memory.core.facts import InMemoryFactStore
 
 
 @tool
@@ -73,3 +75,15 @@ async def test_the_span_of_a_workflow_step_says_whose_session_it_is() -> None:
 
     [span] = telemetry.spans()
     assert (span.attributes["session_id"], span.attributes["user_id"]) == ("s", "ann")
+
+
+async def test_the_reading_of_facts_after_a_run_is_counted_and_timed() -> None:
+    telemetry = InMemoryTelemetry()
+    memory = InMemoryMemory(fact_store=InMemoryFactStore())
+    model = ScriptedModel([ScriptedTurn("hello"), ScriptedTurn("[]")])
+
+    await Agent("", model=model, memory=memory, auto_extract=True, telemetry=telemetry).run("hi", user_id="ann")
+
+    told = {metric.name: metric for metric in telemetry.metrics()}
+    assert told["loom.auto_extract.invocations"].attributes["status"] == "ok"
+    assert told["loom.auto_extract.duration_ms"].instrument_kind == "histogram"
