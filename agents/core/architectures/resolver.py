@@ -51,7 +51,7 @@ def _load(name: str) -> Any:
     names = sorted({*BY_NAME, *_plugins()})
     close = get_close_matches(name, names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise ConfigError(f"no architecture {name!r}{hint} There are {', '.join(names)}.")
+    raise ConfigError(f"no architecture {name!r}{hint}; there are {', '.join(names)}")
 
 
 @cache
