@@ -7,7 +7,7 @@ $ python examples/audit_log.py
 4 system memory_write
 5 system run_completed
 signed: True, whole: True
-after an edit: edit at entry 2
+after an edit: edit at entry 1
 whole answers too: The order is on its way.
 """
 
@@ -47,8 +47,8 @@ def script(messages: list[Message]) -> ScriptedTurn:
 
 
 def change(path: Path) -> None:
-    """Turn the second A-17 in the log into A-18: the order that the tool was asked for."""
-    path.write_text(path.read_text().replace("A-17", "A-18", 2).replace("A-18", "A-17", 1))
+    """Let it look as if somebody had asked for another order."""
+    path.write_text(path.read_text().replace("A-17", "A-18", 1))
 
 
 async def main(model: str | None = MODEL) -> int:

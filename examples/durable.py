@@ -65,15 +65,15 @@ async def main(model: str | None = MODEL) -> str:
         journal = Path(folder, "runs.db")
         runtime = SqliteRuntime(journal)
         try:
-            await clerk(model, runtime).run("Bill 50 euros.", user_id="ann", session_id="bill-17")
+            result = await clerk(model, runtime).run("Bill 50 euros.", user_id="ann", session_id="bill-17")
         except PowerCut:
             await runtime.aclose()
 
         power["is_on"] = True
         runtime = SqliteRuntime(journal)  # the next process
-        [run] = await runtime.unfinished()
-        print(f"unfinished: 1 run of {run.user_id}")
-        result = await clerk(model, runtime).resume(run.session_id, run.input, user_id=run.user_id)
+        for run in await runtime.unfinished():
+            print(f"unfinished: 1 run of {run.user_id}")
+            result = await clerk(model, runtime).resume(run.session_id, run.input, user_id=run.user_id)
         print(result.output)
         print("charged once:", len(charged) == 1)
         print(f"unfinished: {len(await runtime.unfinished())} runs")

@@ -1,4 +1,4 @@
-"""A memory by its name, by a description, or as an object: the agent is made at once, a server is only reached when used.
+"""A memory by its name, by a description, or as an object. The agent is made at once; a server is reached when used.
 
     $ python examples/memory_backends.py
     nothing said: InMemoryMemory, 1 turn of ann

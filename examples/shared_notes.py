@@ -35,8 +35,9 @@ async def main(model: str | None = MODEL) -> RunResult:
         print(f"by {note.author}: {note.title}")
 
     result = await writer.run("A line for the shop.", user_id="ann")
-    read = await desk.read_note("001-speed-of-kettles", user_id="ann")
-    print("the writer read:", read.body.strip())
+    for slug in result.cited_slugs:
+        read = await desk.read_note(slug, user_id="ann")
+        print("the writer read:", read.body.strip())
     print("cited:", result.cited_slugs)
     print(f"ben sees {len(await desk.list_notes(user_id='ben'))} notes")
     return result

@@ -44,7 +44,7 @@ async def main(model: str | None = MODEL) -> dict[str, str]:
         async for event in agent.stream("Delete the account 'old'.", user_id=user):
             if event.kind == "tool_result":
                 said[user] = event.payload["result"].text()
-        print(f"{user}: {said[user]}")
+        print(f"{user}: {said.get(user, 'nothing was called')}")
     return said
 
 

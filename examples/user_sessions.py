@@ -71,12 +71,13 @@ async def main(model: str | None = MODEL) -> list[str]:
 
     clerk = Agent("Look up orders.", model=model or ScriptedModel([calls("my_orders"), count]), tools=[my_orders])
     await clerk.run("What did I order?", user_id="ann", session_id="conv_1", metadata={"locale": "en"})
-    print("the tool saw:", seen[0])
+    print("the tool saw:", *seen)
 
+    seen.clear()
     worker = Agent("Say who you work for.", model=model or ScriptedModel([calls("whoami"), count]), tools=[whoami])
     manager = model or ScriptedModel([calls("delegate", worker="clerk", instructions="Go."), count])
     await Team.supervisor(workers={"clerk": worker}, model=manager).run("Who am I?", user_id="ann")
-    print("the worker saw:", seen[1])
+    print("the worker saw:", *seen)
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", IsolationWarning)
