@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from io import TextIOWrapper
 from typing import Any
+from uuid import UUID
 
 from loom.errors import LoomError
 from loomsite import commands
@@ -93,9 +94,9 @@ def _runs_words(words: Any) -> None:
     listed.add_argument("--user", help="whom the runs were for")
     listed.add_argument("--limit", type=_count, default=20, help="at most so many (20)")
     shown = _add(words, "show", "one run and its answer", commands.show_run, "loom runs show ID --json")
-    shown.add_argument("id")
+    shown.add_argument("id", type=_id)
     events = _add(words, "events", "what happened in a run", commands.list_events, "loom runs events ID --follow")
-    events.add_argument("id")
+    events.add_argument("id", type=_id)
     events.add_argument("--follow", action="store_true", help="stay until the run is over, with the text as it is said")
     events.add_argument("--after", type=_number, default=0, help="leave out the events up to this number")
 
@@ -134,7 +135,7 @@ def _keys_words(words: Any) -> None:
     created.add_argument("name", help="what the key is for")
     created.add_argument("--scope", action="append", required=True, choices=SCOPES, help="may be given more than once")
     revoked = _add(words, "revoke", "make a key useless", commands.revoke_key, "loom keys revoke ID")
-    revoked.add_argument("id", help="the key's id, as `loom keys list` shows it")
+    revoked.add_argument("id", type=_id, help="the key's id, as `loom keys list` shows it")
 
 
 class _AsWritten(argparse.RawDescriptionHelpFormatter):
@@ -153,6 +154,13 @@ def _add(words: Any, name: str, about: str, command: Callable[[argparse.Namespac
     )
     parser.set_defaults(command=command)
     return parser
+
+
+def _id(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no id; `list` shows them") from None
 
 
 def _count(text: str) -> int:

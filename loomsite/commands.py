@@ -117,7 +117,7 @@ def _run_row(run: dict[str, Any]) -> dict[str, str]:
 
 @_online
 def show_run(http: httpx2.Client, args: Args) -> None:
-    run = call(http, "GET", f"/runs/{_part(args.id)}")
+    run = call(http, "GET", f"/runs/{args.id}")
     usage = run["usage"]
     facts = {
         **_run_row(run),
@@ -136,7 +136,7 @@ def show_run(http: httpx2.Client, args: Args) -> None:
 
 @_online
 def list_events(http: httpx2.Client, args: Args) -> None:
-    run_id = _part(args.id)
+    run_id = args.id
     if args.follow:
         call(http, "GET", f"/runs/{run_id}")  # refused now rather than after a minute of patience
         _watch(http, args, run_id, args.after)
@@ -270,7 +270,7 @@ def create_key(http: httpx2.Client, args: Args) -> None:
 
 @_online
 def revoke_key(http: httpx2.Client, args: Args) -> None:
-    call(http, "DELETE", f"/keys/{_part(args.id)}")
+    call(http, "DELETE", f"/keys/{args.id}")
     _show(args, {"id": args.id, "revoked": True}, f"key {args.id} is of no use any more")
 
 

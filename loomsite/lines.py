@@ -38,18 +38,27 @@ class Telling:
     def tell(self, event: Mapping[str, Any], when: str) -> str:
         """What is to be written when this event comes."""
         step, is_text = event["step_key"], event["kind"] == "model.delta"
-        goes_on = self._step is None or (is_text and self._step == step)
-        self._step = step if is_text else None
-        if not is_text:
-            self._said.pop(step, None)
-        said = plain(self._more(step, event["data"])) if is_text else f"{event_line(event, when)}\n"
-        return said if goes_on else f"\n{said}"
+        if is_text:
+            before = "\n" if self._step not in (None, step) else ""
+            self._step = step
+            return before + plain(self._more(step, event["data"]))
+        before = f"{plain(self._rest(event))}\n" if self._step is not None else ""
+        self._step = None
+        self._said.pop(step, None)
+        return f"{before}{event_line(event, when)}\n"
 
     def _more(self, step: str, data: Mapping[str, Any]) -> str:
         """What is new of a step's text; all of it when the step began anew."""
         before = self._said.get(step, "")
         whole = self._said[step] = before[: data["offset"]] + data["text"]
         return whole.removeprefix(before) if whole.startswith(before) else f"\n{whole}"
+
+    def _rest(self, event: Mapping[str, Any]) -> str:
+        """The end of the text in hand, when this event is its whole: the last pieces are not sent alone."""
+        if event["kind"] != "model.completed" or event["step_key"] != self._step:
+            return ""
+        before, whole = self._said[self._step], (event["data"].get("value") or {}).get("text") or ""
+        return whole.removeprefix(before) if whole.startswith(before) else ""
 
 
 def gist(data: dict[str, Any]) -> str:

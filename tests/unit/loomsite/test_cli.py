@@ -22,8 +22,10 @@ from loomsite.cli import main
 
 ROOT = Path(__file__).parents[3]
 KEY = "loom_0a1b2c3d_secret"
+R1 = "01a2096c-0000-7000-8000-000000000001"
+K1 = "01a2096c-0000-7000-8000-000000000002"
 RUN: dict[str, Any] = {
-    "id": "r1", "status": "succeeded", "agent": "assistant", "agent_version": 2, "user_id": None, "session_id": "s1",
+    "id": R1, "status": "succeeded", "agent": "assistant", "agent_version": 2, "user_id": None, "session_id": "s1",
     "input": "Hi", "output": "Bonjour", "parsed": None, "error": None, "turns": 1, "attempt": 1, "last_seq": 3,
     "usage": {"input_tokens": 12, "output_tokens": 3, "cached_input_tokens": 0, "cost_usd": 0.5},
     "created_at": "2026-01-01T00:00:00Z", "started_at": None, "finished_at": None, "trace_id": "", "waiting_for": [],
@@ -38,7 +40,7 @@ VERSION = {
     "created_by": "key:0a", "labels": ["staging"],
 }  # fmt: skip
 MY_KEY = {
-    "id": "k1", "name": "mine", "prefix": "0a1b2c3d", "scopes": ["read", "run"], "created_at": "2026-01-01T00:00:00Z",
+    "id": K1, "name": "mine", "prefix": "0a1b2c3d", "scopes": ["read", "run"], "created_at": "2026-01-01T00:00:00Z",
     "expires_at": None, "revoked_at": None, "last_used_at": None,
 }  # fmt: skip
 
@@ -138,44 +140,46 @@ def test_a_run_is_started_and_its_number_told(api: Api, capsys: Said) -> None:
     code = main(["run", "assistant", "Hi", "--user", "u1", "--session", "s1"])
 
     assert code == 0
-    assert capsys.readouterr().out.startswith("r1 queued: watch it with `loom runs events r1 --follow`")
+    assert capsys.readouterr().out.startswith(f"{R1} queued: watch it with `loom runs events {R1} --follow`")
     assert api.bodies("POST /runs") == [{"agent": "assistant", "input": "Hi", "user_id": "u1", "session_id": "s1"}]
     assert api.headers("POST /runs")[0]["Authorization"] == f"Bearer {KEY}"
 
 
 def test_a_followed_run_shows_its_events_its_text_as_it_is_said_and_then_the_answer(api: Api, capsys: Said) -> None:
     api.says("POST /runs", RUN, status=202)
-    deltas = [event(None, "model.delta", "m", text=text, offset=at) for at, text in ((0, "Bon"), (3, "jour"))]
-    api.says("GET /runs/r1/events", stream(event(1, "run.started"), *deltas, event(2, "run.succeeded")))
-    api.says("GET /runs/r1", RUN)
+    deltas = [event(None, "model.delta", "m", text=text, offset=at) for at, text in ((0, "Bon"), (3, "jo"))]
+    completed = event(2, "model.completed", "m", value={"text": "Bonjour"})
+    api.says(f"GET /runs/{R1}/events", stream(event(1, "run.started"), *deltas, completed, event(3, "run.succeeded")))
+    api.says(f"GET /runs/{R1}", RUN)
 
     assert main(["run", "assistant", "Hi", "--follow"]) == 0
 
     lines = capsys.readouterr().out.splitlines()
     assert "run.started" in lines[0]
     assert lines[1] == "Bonjour"
-    assert "run.succeeded" in lines[2]
-    assert lines[3:] == ["", "Bonjour"]
+    assert "model.completed" in lines[2]
+    assert "run.succeeded" in lines[3]
+    assert lines[4:] == ["", "Bonjour"]
 
 
 def test_a_followed_run_that_fails_fails_the_command_with_its_reason(api: Api, capsys: Said) -> None:
     api.says("POST /runs", RUN, status=202)
-    api.says("GET /runs/r1/events", stream(event(1, "run.failed")))
-    api.says("GET /runs/r1", {**RUN, "status": "failed", "output": None, "error": {"message": "no model answered"}})
+    api.says(f"GET /runs/{R1}/events", stream(event(1, "run.failed")))
+    api.says(f"GET /runs/{R1}", {**RUN, "status": "failed", "output": None, "error": {"message": "no model answered"}})
 
     assert main(["run", "assistant", "Hi", "--follow"]) == 1
-    assert capsys.readouterr().err.endswith("loom: run r1 failed: no model answered\n")
+    assert capsys.readouterr().err.endswith(f"loom: run {R1} failed: no model answered\n")
 
 
 def test_a_broken_stream_is_taken_up_after_the_last_event(api: Api, capsys: Said) -> None:
-    api.says("GET /runs/r1", RUN)
-    api.says("GET /runs/r1/events", stream(event(7, "run.started")))
-    api.refuses("GET /runs/r1/events", 503, "the database cannot be reached; try again")
-    api.says("GET /runs/r1/events", stream(event(8, "run.succeeded")))
+    api.says(f"GET /runs/{R1}", RUN)
+    api.says(f"GET /runs/{R1}/events", stream(event(7, "run.started")))
+    api.refuses(f"GET /runs/{R1}/events", 503, "the database cannot be reached; try again")
+    api.says(f"GET /runs/{R1}/events", stream(event(8, "run.succeeded")))
 
-    assert main(["runs", "events", "r1", "--follow", "--after", "5"]) == 0
+    assert main(["runs", "events", R1, "--follow", "--after", "5"]) == 0
 
-    resumed = [headers["Last-Event-ID"] for headers in api.headers("GET /runs/r1/events")]
+    resumed = [headers["Last-Event-ID"] for headers in api.headers(f"GET /runs/{R1}/events")]
     assert resumed == ["5", "7", "7"]
     said = capsys.readouterr()
     assert [said.out.count(kind) for kind in ("run.started", "run.succeeded")] == [1, 1]
@@ -183,16 +187,16 @@ def test_a_broken_stream_is_taken_up_after_the_last_event(api: Api, capsys: Said
 
 
 def test_following_a_run_that_is_over_ends_at_once(api: Api) -> None:
-    api.says("GET /runs/r1", RUN)
-    api.says("GET /runs/r1/events", None, status=204)
+    api.says(f"GET /runs/{R1}", RUN)
+    api.says(f"GET /runs/{R1}/events", None, status=204)
 
-    assert main(["runs", "events", "r1", "--follow", "--after", "9"]) == 0
+    assert main(["runs", "events", R1, "--follow", "--after", "9"]) == 0
 
 
 def test_a_followed_run_as_json_is_a_document_a_line_and_the_run_last(api: Api, capsys: Said) -> None:
     api.says("POST /runs", RUN, status=202)
-    api.says("GET /runs/r1/events", stream(event(1, "run.started"), event(2, "run.succeeded")))
-    api.says("GET /runs/r1", RUN)
+    api.says(f"GET /runs/{R1}/events", stream(event(1, "run.started"), event(2, "run.succeeded")))
+    api.says(f"GET /runs/{R1}", RUN)
 
     assert main(["run", "assistant", "Hi", "--follow", "--json"]) == 0
 
@@ -223,7 +227,7 @@ def test_runs_are_listed_as_a_table_across_pages(api: Api, capsys: Said) -> None
     head, *rows = capsys.readouterr().out.splitlines()
     assert code == 0
     assert head.split() == ["ID", "STATUS", "AGENT", "USER", "CREATED", "INPUT"]
-    assert [row.split()[:3] for row in rows] == [["r1", "succeeded", "assistant@2"], ["r2", "succeeded", "assistant@2"]]
+    assert [row.split()[:3] for row in rows] == [[R1, "succeeded", "assistant@2"], ["r2", "succeeded", "assistant@2"]]
     first, second = api.queries("GET /runs")
     assert first == {"status": ["failed", "waiting"], "agent": ["a"], "limit": ["200"]}
     assert second == {**first, "limit": ["1"], "cursor": ["c1"]}
@@ -231,22 +235,34 @@ def test_runs_are_listed_as_a_table_across_pages(api: Api, capsys: Said) -> None
 
 def test_every_event_is_listed_however_many_there_are(api: Api, capsys: Said) -> None:
     events = [event(seq, "tool.completed") for seq in range(1, 1002)]
-    api.says("GET /runs/r1/events", page(*events[:1000]), page(*events[1000:]))
+    api.says(f"GET /runs/{R1}/events", page(*events[:1000]), page(*events[1000:]))
 
-    assert main(["runs", "events", "r1"]) == 0
+    assert main(["runs", "events", R1]) == 0
 
     assert len(capsys.readouterr().out.splitlines()) == 1001
-    assert [query["after"] for query in api.queries("GET /runs/r1/events")] == [["0"], ["1000"]]
+    assert [query["after"] for query in api.queries(f"GET /runs/{R1}/events")] == [["0"], ["1000"]]
 
 
 def test_what_a_model_says_does_not_steer_the_terminal(api: Api, capsys: Said) -> None:
-    api.says("GET /runs/r1", {**RUN, "output": "Bon\x1b]0;mine\x07jour\r\nSalut"})
+    api.says(f"GET /runs/{R1}", {**RUN, "output": "Bon\x1b]0;mine\x07jour\r\nSalut"})
 
-    assert main(["runs", "show", "r1"]) == 0
+    assert main(["runs", "show", R1]) == 0
 
     said = capsys.readouterr().out
     assert "Bon]0;mine" in said
     assert not {"\x1b", "\x07", "\r"} & set(said)
+
+
+def test_texts_that_are_said_at_once_have_lines_of_their_own_and_begin_anew_when_they_must(
+    api: Api, capsys: Said
+) -> None:
+    api.says(f"GET /runs/{R1}", RUN)
+    pieces = [("a", 0, "one"), ("b", 0, "uno"), ("b", 3, " dos"), ("b", 0, "ein"), ("b", 3, "s")]
+    deltas = [event(None, "model.delta", step, text=text, offset=offset) for step, offset, text in pieces]
+    api.says(f"GET /runs/{R1}/events", stream(*deltas, event(2, "run.succeeded")))
+
+    assert main(["runs", "events", R1, "--follow"]) == 0
+    assert capsys.readouterr().out.splitlines()[:3] == ["one", "uno dos", "eins"]
 
 
 # --- agents
@@ -330,10 +346,10 @@ def test_a_new_key_is_all_that_is_on_stdout(api: Api, capsys: Said) -> None:
 
 
 def test_a_key_is_revoked(api: Api, capsys: Said) -> None:
-    api.says("DELETE /keys/k1", None, status=204)
+    api.says(f"DELETE /keys/{K1}", None, status=204)
 
-    assert main(["--json", "keys", "revoke", "k1"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"id": "k1", "revoked": True}
+    assert main(["--json", "keys", "revoke", K1]) == 0
+    assert json.loads(capsys.readouterr().out) == {"id": K1, "revoked": True}
 
 
 @pytest.mark.parametrize(
@@ -342,7 +358,7 @@ def test_a_key_is_revoked(api: Api, capsys: Said) -> None:
         (["runs", "list"], "GET /runs", page(RUN)),
         (["agents", "list"], "GET /agents", page(AGENT)),
         (["keys", "list"], "GET /keys", page(MY_KEY)),
-        (["runs", "events", "r1"], "GET /runs/r1/events", page(event(1, "run.started"))),
+        (["runs", "events", R1], f"GET /runs/{R1}/events", page(event(1, "run.started"))),
     ],
 )
 def test_lists_as_json_are_what_the_api_said(
@@ -405,6 +421,16 @@ def test_the_demo_s_key_is_for_this_machine_only(
     monkeypatch.setenv("LOOM_URL", "http://loom.example")
     assert main(["runs", "list"]) == 1
     assert "no API key: set LOOM_API_KEY" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["runs", "show"], ["runs", "events"], ["keys", "revoke"]])
+def test_what_is_no_id_is_said_so_before_anything_is_sent(words: list[str], api: Api, capsys: Said) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "assistant"])
+
+    assert ended.value.code == 2
+    assert "'assistant' is no id" in capsys.readouterr().err
+    assert api.asked == []
 
 
 def test_words_that_are_no_command_are_refused_with_the_usage(capsys: Said) -> None:
@@ -479,10 +505,10 @@ def loom(*words: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
 
 
 def test_ctrl_c_ends_a_watch_in_a_sentence(api: Api) -> None:
-    api.says("GET /runs/r1", RUN)
-    api.says("GET /runs/r1/events", stream(event(1, "tool.started")))
+    api.says(f"GET /runs/{R1}", RUN)
+    api.says(f"GET /runs/{R1}/events", stream(event(1, "tool.started")))
 
-    with loom("runs", "events", "r1", "--follow") as process:
+    with loom("runs", "events", R1, "--follow") as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert "tool.started" in process.stdout.readline()
@@ -490,16 +516,16 @@ def test_ctrl_c_ends_a_watch_in_a_sentence(api: Api) -> None:
         said = process.stderr.read()
 
     assert process.returncode == 130
-    assert "The run goes on: `loom runs events r1 --follow` comes back to it." in said
+    assert f"The run goes on: `loom runs events {R1} --follow` comes back to it." in said
     assert "Traceback" not in said
 
 
 def test_a_reader_who_has_seen_enough_is_no_failure_worth_words(api: Api) -> None:
-    api.says("GET /runs/r1/events", page(*(event(seq, "tool.completed", text="x" * 90) for seq in range(1, 1000))))
+    api.says(f"GET /runs/{R1}/events", page(*(event(seq, "tool.completed", text="x" * 90) for seq in range(1, 1000))))
     reader, writer = os.pipe()
     os.close(reader)
 
-    process = loom("runs", "events", "r1", stdout=writer)
+    process = loom("runs", "events", R1, stdout=writer)
     os.close(writer)
 
     assert process.communicate()[1] == ""
