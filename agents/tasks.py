@@ -12,6 +12,7 @@ from agents import queue, worker
 
 @shared_task(name=queue.WAKE)
 def wake() -> None:
+    queue.taken()
     worker.wake()
 
 

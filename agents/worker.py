@@ -17,12 +17,13 @@ from uuid import UUID
 
 import anyio
 import anyio.from_thread
+import anyio.to_thread
 from anyio.abc import TaskGroup
 from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from agents import assembly, services, stream
+from agents import assembly, queue, services, stream
 from agents.adapters import Append, Conversation, JournalWriter, Listener
 from agents.core.ambient import Ambient
 from agents.core.runtime import engine
@@ -85,9 +86,12 @@ class Worker:
         if room <= 0:
             return []
         try:
-            return await scheduler_unit(services.claim_runs)(
+            claimed = await scheduler_unit(services.claim_runs)(
                 owner=self.owner, limit=room, lease_seconds=self._lease_seconds
             )
+            if len(claimed) == room:  # there may be more than this worker takes: the word goes on to another
+                await anyio.to_thread.run_sync(queue.wake_workers)
+            return claimed
         except DatabaseError:
             log.exception("runs cannot be claimed; looking again in %s s", LOOK_AGAIN_SECONDS)
             return []

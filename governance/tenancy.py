@@ -92,12 +92,13 @@ def _threaded(work: Callable[P, T], open_scope: Callable[[], Any]) -> Callable[P
 
 @contextmanager
 def _setting(name: str, value: str) -> Iterator[None]:
+    nested = connection.in_atomic_block
     with transaction.atomic(), connection.cursor() as cursor:
-        # The setting ends with the outermost transaction; an inner scope puts back what it found.
         cursor.execute("SELECT current_setting(%s, true), set_config(%s, %s, true)", [name, name, value])
         found = cursor.fetchone()[0]
         yield
-        cursor.execute("SELECT set_config(%s, %s, true)", [name, found or ""])
+        if nested:  # the setting ends with the outermost transaction; an inner scope puts back what it found
+            cursor.execute("SELECT set_config(%s, %s, true)", [name, found or ""])
 
 
 def protect(using: str) -> None:

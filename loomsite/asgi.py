@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "loomsite.settings")
-http = get_asgi_application()  # sets Django up, which what is imported below needs
+django.setup(set_prefix=False)  # what is imported below needs it
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.db import database_sync_to_async  # noqa: E402
@@ -22,6 +22,7 @@ from django.urls import path, re_path  # noqa: E402
 from agents import consumers  # noqa: E402
 from governance.auth import SESSION_TENANT, Principal, principal_of_key, principal_of_user  # noqa: E402
 from loomsite.bodies import BodyLimit  # noqa: E402
+from loomsite.handler import InOneThread  # noqa: E402
 
 Application = Callable[..., Awaitable[None]]
 
@@ -99,4 +100,4 @@ async def _refuse(scope: dict[str, Any], receive: Any, send: Any) -> None:
 SOCKETS: dict[str, Any] = {"ws/runs/<uuid:run_id>": consumers.run, "ws/tenant": consumers.tenant}
 _elsewhere: Any = _refuse
 sockets = URLRouter([path(route, socket) for route, socket in SOCKETS.items()] + [re_path("", _elsewhere)])
-application = ProtocolTypeRouter({"http": BodyLimit(http), "websocket": Caller(sockets), "lifespan": lifespan})
+application = ProtocolTypeRouter({"http": BodyLimit(InOneThread()), "websocket": Caller(sockets), "lifespan": lifespan})

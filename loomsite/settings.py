@@ -120,10 +120,11 @@ X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # a run's input is limited to half of this; see agents/schemas.py
 
 # Nudges only: who misses one reads the journal a moment later. So the layer that keeps nothing is the right one.
+CHANNEL_PREFIX = "loom"
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [env.redis_url], "prefix": "loom"},
+        "CONFIG": {"hosts": [env.redis_url], "prefix": CHANNEL_PREFIX},
     }
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from functools import cache
 from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -12,7 +13,6 @@ from weakref import WeakKeyDictionary
 import anyio
 import redis
 import redis.asyncio
-from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.conf import settings
 
@@ -53,12 +53,23 @@ async def nudge(tenant_id: UUID, run_id: UUID, seq: int, kind: str) -> None:
 
 
 def nudge_tenant(tenant_id: UUID, run_id: UUID, status: str) -> None:
-    """The same from synchronous code, for a run that has just been accepted."""
+    """The same from synchronous code, for a run that has just been accepted.
+
+    Published as channels-redis 4.3 publishes to a group: its own way is asynchronous, and waiting for a loop from a
+    request's thread cost as much as everything else that accepting a run does.
+    """
     message = {"type": "run.changed", "run_id": str(run_id), "status": status}
+    channel = f"{settings.CHANNEL_PREFIX}__group__{tenant_group(tenant_id)}"
     try:
-        async_to_sync(_tell)(tenant_group(tenant_id), message)
+        _publisher().publish(channel, get_channel_layer().serialize(message))
     except (redis.RedisError, OSError) as error:
         log.warning("watchers are not told, they will see it on their next look: %s", error)
+
+
+@cache
+def _publisher() -> redis.Redis:
+    url = settings.LOOM.redis_url
+    return redis.Redis.from_url(url, socket_connect_timeout=TELL_SECONDS, socket_timeout=TELL_SECONDS)
 
 
 async def _tell(group: str, message: dict[str, Any]) -> None:
