@@ -57,7 +57,7 @@ class Telling:
         """The end of the text in hand, when this event is its whole: the last pieces are not sent alone."""
         if event["kind"] != "model.completed" or event["step_key"] != self._step:
             return ""
-        before, whole = self._said[self._step], (event["data"].get("value") or {}).get("text") or ""
+        before, whole = self._said[event["step_key"]], (event["data"].get("value") or {}).get("text") or ""
         return whole.removeprefix(before) if whole.startswith(before) else ""
 
 
