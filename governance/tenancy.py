@@ -97,7 +97,8 @@ def _setting(name: str, value: str) -> Iterator[None]:
         cursor.execute("SELECT current_setting(%s, true), set_config(%s, %s, true)", [name, name, value])
         found = cursor.fetchone()[0]
         yield
-        if nested:  # the setting ends with the outermost transaction; an inner scope puts back what it found
+        # The setting ends with the outermost transaction; an inner scope puts back what it found.
+        if nested and not connection.needs_rollback:
             cursor.execute("SELECT set_config(%s, %s, true)", [name, found or ""])
 
 

@@ -102,7 +102,7 @@ def _all_or_nothing(run: Callable[..., HttpResponseBase]) -> Callable[..., HttpR
     def wrapped(request: HttpRequest, **path: Any) -> HttpResponseBase:
         if request.method in SAFE:
             return run(request, **path)
-        with transaction.atomic():
+        with transaction.atomic(savepoint=False):  # the tenant's scope around it is one transaction with it
             response = _once(operation, run, request, path)
             if response.status_code >= 400:
                 transaction.set_rollback(True)
