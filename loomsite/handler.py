@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.core import signals
 from django.core.handlers.asgi import ASGIHandler
-from django.db import connections
+from django.db import close_old_connections, connections, reset_queries
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -22,8 +24,14 @@ class InOneThread(ASGIHandler):
 
     def __init__(self) -> None:
         super().__init__()
+        for signal in (signals.request_started, signals.request_finished):
+            signal.disconnect(close_old_connections)  # connections are given back below, in the thread that used them
+        signals.request_started.disconnect(reset_queries)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
         self._respond = sync_to_async(self._get_response_here, thread_sensitive=False, executor=self._threads)
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await self.handle(scope, receive, send)  # without the thread that Django would make for this request
 
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async=False)
