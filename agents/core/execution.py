@@ -74,8 +74,10 @@ class _Run:
 
     async def observed(self, prompt: str) -> RunResult:
         """The run with its beginning and its end told to the audit log and the listener, also when it fails."""
-        await self._audit("user", "run_started", self._beginning(prompt))
-        await self._tell(Event.started(self.session.id, prompt))
+        if not self.deps.fast_audit:
+            await self._audit("user", "run_started", self._beginning(prompt))
+        if self.deps.emit is not None:
+            await self._tell(Event.started(self.session.id, prompt))
         try:
             parsed = await self._answer(prompt)
             await self._remember(prompt)
@@ -88,7 +90,8 @@ class _Run:
                     await self._audit("system", "run_cancelled", {"turns": self.session.turns})
             raise
         result = self._result(parsed)
-        await self._audit("system", "run_completed", self._end(result))
+        if not self.deps.fast_audit:
+            await self._audit("system", "run_completed", self._end(result))
         if not self.deps.fast_telemetry:
             elapsed_ms = result.duration.total_seconds() * 1000
             await self.deps.telemetry.emit_metric("loom.session.duration_ms", elapsed_ms, agent=self.agent.name)
