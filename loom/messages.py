@@ -134,6 +134,8 @@ class Usage(BaseModel):
     model: str = ""  # which model answered, where it may be another than the one asked; a sum has none
 
     def __add__(self, other: Usage) -> Usage:
+        if self is NO_USAGE and not other.model:
+            return other
         return Usage(
             input_tokens=self.input_tokens + other.input_tokens,
             cached_input_tokens=self.cached_input_tokens + other.cached_input_tokens,
@@ -142,6 +144,9 @@ class Usage(BaseModel):
             cost_usd=self.cost_usd + other.cost_usd,
             unpriced=self.unpriced or other.unpriced,
         )
+
+
+NO_USAGE = Usage()
 
 
 class ModelChunk(BaseModel):

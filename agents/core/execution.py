@@ -50,7 +50,9 @@ async def execute(agent: Agent, prompt: str, ambient: Ambient, options: Options 
         if deps.desk is not None:
             await deps.desk.open(agent.tool_host, session, stack.enter_context(ExitStack()))
         run = _Run(agent, session, deps, ambient, output, options.output_validation_retries, started_at)
-        await stack.enter_async_context(set_run_context(deps.context))
+        current = set_run_context(deps.context)
+        current.enter()
+        stack.callback(current.exit)
         if not deps.fast_telemetry:
             from audit.core.telemetry import agent_span
 

@@ -19,7 +19,7 @@ from governance.core.hooks import HookRegistry
 from governance.core.permissions import Permissions
 from loom.context import RunContext
 from loom.events import Event
-from loom.messages import Message, Usage
+from loom.messages import NO_USAGE, Message, Usage
 from memory.core.protocol import Memory
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class AgentSession:
     messages: list[Message] = field(default_factory=list)
     turns: int = 0
     output: str = ""
-    cumulative_usage: Usage = field(default_factory=Usage)
+    cumulative_usage: Usage = NO_USAGE
     interrupted: bool = False
     interruption_reason: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
