@@ -100,7 +100,7 @@ def _all_or_nothing(run: Callable[..., HttpResponseBase]) -> Callable[..., HttpR
 
     @functools.wraps(run)
     def wrapped(request: HttpRequest, **path: Any) -> HttpResponseBase:
-        if request.method in SAFE:
+        if request.method in SAFE or _principal(request) is None:  # nobody may change nothing: there is no transaction
             return run(request, **path)
         with transaction.atomic(savepoint=False):  # the tenant's scope around it is one transaction with it
             response = _once(operation, run, request, path)
