@@ -18,11 +18,11 @@ demo: setup ## the same, but stop after the demo; exit 0 only if it succeeded
 	@$(PROJECT_PYTHON) manage.py up --exit-after-demo
 
 test: setup ## run the tests; ARGS="-k name" narrows them
-	@scripts/chromium
+	@scripts/test-tools
 	@$(PROJECT_PYTHON) -m pytest $(ARGS)
 
 check: setup ## what CI runs: format, lint, import contracts, types, missing migrations, tests
-	@scripts/chromium
+	@scripts/test-tools
 	@scripts/check
 
 bench: setup ## run the benchmarks; tables here, figures in bench/results/
