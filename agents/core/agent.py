@@ -16,7 +16,7 @@ from agents.core.graph.writing import build_graph, write_graph
 from agents.core.kit import Kit, make_kit
 from agents.core.llm.base import Model
 from agents.core.llm.resolver import resolve_model
-from agents.core.llm.retrying import Retrying
+from agents.core.llm.retrying import RetryingModel
 from agents.core.result import RunResult
 from agents.core.runtime.base import InProcRuntime, Runtime
 from agents.core.runtime.engine import Answer
@@ -389,7 +389,7 @@ def _with_retries(model: Model, policy: RetryPolicy | None) -> Model:
         policy = RetryPolicy() if type(model).__name__ in _NETWORK_MODELS else RetryPolicy.disabled()
     if not policy.is_enabled():
         return model
-    retrying: Model = Retrying(model, policy)
+    retrying: Model = RetryingModel(model, policy)
     return retrying
 
 

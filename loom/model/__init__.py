@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from agents.core.llm.litellm import LiteLLMModel as LiteLLMModel
     from agents.core.llm.local import LocalModel as LocalModel
     from agents.core.llm.openai import OpenAIModel as OpenAIModel
-    from agents.core.llm.retrying import Retrying as Retrying
+    from agents.core.llm.retrying import RetryingModel as RetryingModel
     from agents.core.llm.scripted import ScriptedModel as ScriptedModel
     from agents.core.llm.scripted import ScriptedTurn as ScriptedTurn
 
@@ -24,7 +24,7 @@ HOMES = {
     "LiteLLMModel": "agents.core.llm.litellm",
     "LocalModel": "agents.core.llm.local",
     "OpenAIModel": "agents.core.llm.openai",
-    "Retrying": "agents.core.llm.retrying",
+    "RetryingModel": "agents.core.llm.retrying",
     "ScriptedModel": "agents.core.llm.scripted",
     "ScriptedTurn": "agents.core.llm.scripted",
 }
@@ -36,7 +36,7 @@ __all__ = [
     "LiteLLMModel",
     "LocalModel",
     "OpenAIModel",
-    "Retrying",
+    "RetryingModel",
     "ScriptedModel",
     "ScriptedTurn",
 ]

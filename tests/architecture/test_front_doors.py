@@ -78,3 +78,50 @@ def test_inside_the_repository_nobody_goes_through_a_front_door() -> None:
     ]
 
     assert through == []
+
+
+# Programs name these, so a door that moves breaks them.
+NAMED = [
+    "agent.stop_hooks",
+    "architecture.base",
+    "architecture.resolver",
+    "core.context",
+    "core.errors",
+    "core.ids",
+    "core.protocols",
+    "core.tone",
+    "core.types",
+    "data.lineage",
+    "governance.budget",
+    "governance.retry",
+    "mcp.spec",
+    "memory.auto_extract",
+    "memory.consolidator",
+    "memory.embedder",
+    "memory.facts",
+    "memory.inmemory",
+    "memory.resolver",
+    "memory.worker",
+    "model.anthropic",
+    "model.echo",
+    "model.litellm",
+    "model.openai",
+    "model.retrying",
+    "model.scripted",
+    "observability.tracing",
+    "runtime.inproc",
+    "runtime.journal",
+    "security.audit",
+    "security.permissions",
+    "skills.tools",
+    "tools.plan",
+    "tools.plan_resolver",
+    "tools.registry",
+    "tools.web",
+    "workspace.tools",
+]
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_the_doors_that_programs_name_stay_where_they_are(name: str) -> None:
+    assert f"loom.{name}" in DOORS

@@ -42,7 +42,7 @@ _GARBLED = (ValueError, TypeError, AttributeError, KeyError)
 class AnthropicModel:
     """A model of Anthropic's Messages API.
 
-    One call is one HTTP request: repeating is left to `Retrying`. The key is `api_key`, else `secrets`' or the
+    One call is one HTTP request: repeating is left to `RetryingModel`. The key is `api_key`, else `secrets`' or the
     environment's ANTHROPIC_API_KEY. `temperature` is sent to the models that still have one. An `output_schema` that
     the API cannot enforce is asked for in words.
     """

@@ -18,10 +18,10 @@ logger = logging.getLogger(__name__)
 class Fallback:
     """The first model, and the others in order when it is unavailable or will not serve us.
 
-    Put `Retrying` inside, around each model. Another model is asked when this one is down, does not take our key or our
-    account, is gone, or is too small for the request. It is not asked when the request itself is wrong, which it would
-    be anywhere, or when the content was refused: a refusal is an answer, and to shop around for another is not ours to
-    decide. A stream that has begun is never handed over. `usage.model` names the model that answered.
+    Put `RetryingModel` inside, around each model. Another model is asked when this one is down, does not take our key
+    or our account, is gone, or is too small for the request. It is not asked when the request itself is wrong, which it
+    would be anywhere, or when the content was refused: a refusal is an answer, and to shop around for another is not
+    ours to decide. A stream that has begun is never handed over. `usage.model` names the model that answered.
     """
 
     def __init__(self, first: Model, *others: Model) -> None:

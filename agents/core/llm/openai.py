@@ -35,7 +35,7 @@ _GARBLED = (ValueError, TypeError, AttributeError, KeyError)
 class OpenAIModel:
     """A model behind a chat-completions API.
 
-    One call is one HTTP request: repeating is left to `Retrying`. The key is `api_key`, else `secrets`' or the
+    One call is one HTTP request: repeating is left to `RetryingModel`. The key is `api_key`, else `secrets`' or the
     environment's OPENAI_API_KEY; the server is `base_url`, else OPENAI_BASE_URL, else OpenAI. An `output_schema` that
     strict mode cannot say is sent as a hint, and as words where it is no object.
     """

@@ -18,7 +18,7 @@ from loom.messages import Message, ModelChunk
 logger = logging.getLogger(__name__)
 
 
-class Retrying:
+class RetryingModel:
     """The given model, with transient failures repeated as the policy says. The only layer that repeats model calls.
 
     A stream is repeated only before its first chunk: what a reader has seen is never sent or paid for twice. Known

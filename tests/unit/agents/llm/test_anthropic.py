@@ -24,7 +24,7 @@ from agents.core.llm.anthropic import AnthropicModel
 from agents.core.llm.base import Model
 from agents.core.llm.connections import close_connections
 from agents.core.llm.effort import EffortNotSupportedError
-from agents.core.llm.retrying import Retrying
+from agents.core.llm.retrying import RetryingModel
 from governance.core.retry import RetryPolicy
 from loom.errors import (
     AuthenticationError,
@@ -188,7 +188,7 @@ async def test_one_call_under_429_costs_exactly_max_attempts_requests() -> None:
         slept.append(seconds)
 
     async with model_at(fails(429, "rate_limit_error", retry_after="7")) as (model, fake):
-        retrying = Retrying(model, RetryPolicy(max_attempts=3), sleep=sleep)
+        retrying = RetryingModel(model, RetryPolicy(max_attempts=3), sleep=sleep)
         with pytest.raises(RateLimitError):
             await retrying.complete(HELLO)
         after_complete = len(fake.requests)
@@ -254,7 +254,7 @@ async def test_a_broken_stream_is_one_clear_error_and_the_text_so_far_is_kept(
 
     async with model_at(answer) as (model, fake):
         with pytest.raises(kind) as raised:
-            await read(Retrying(model), seen)
+            await read(RetryingModel(model), seen)
 
     assert type(raised.value) is kind
     assert "".join(chunk.text or "" for chunk in seen).startswith("Hello")

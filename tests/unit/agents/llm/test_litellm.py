@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from agents.core.llm.base import Model
 from agents.core.llm.litellm import LiteLLMModel, load_litellm
 from agents.core.llm.openai import OpenAIModel
-from agents.core.llm.retrying import Retrying
+from agents.core.llm.retrying import RetryingModel
 from governance.core.retry import RetryPolicy
 from loom.errors import AuthenticationError, InvalidRequestError, LoomError, RateLimitError, TransientModelError
 from loom.messages import Message, ModelChunk, Role, ToolCall, ToolDef, Usage
@@ -104,7 +104,7 @@ async def test_one_call_under_429_costs_exactly_max_attempts_requests(server: Fa
         slept.append(seconds)
 
     model = model_at(server, Fails(429, headers={"retry-after": "7"}))
-    retrying = Retrying(model, RetryPolicy(max_attempts=3), sleep=sleep)
+    retrying = RetryingModel(model, RetryPolicy(max_attempts=3), sleep=sleep)
 
     with pytest.raises(RateLimitError):
         await retrying.complete(HELLO)
@@ -143,7 +143,7 @@ async def test_a_stream_that_is_cut_off_is_an_error_and_its_text_is_kept(
     seen: list[ModelChunk] = []
 
     with pytest.raises(TransientModelError):
-        await read(Retrying(model_at(server, Says("Hello world " * 9, broken_at=broken_at), model=name)), seen)
+        await read(RetryingModel(model_at(server, Says("Hello world " * 9, broken_at=broken_at), model=name)), seen)
 
     assert "".join(chunk.text or "" for chunk in seen).startswith("Hello")
     assert all(chunk.kind == "text" for chunk in seen)

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from agents.core.llm.base import Model
-from agents.core.llm.retrying import Retrying
+from agents.core.llm.retrying import RetryingModel
 from governance.core.retry import RetryPolicy
 from loom.errors import InvalidRequestError, PermanentModelError, RateLimitError, TransientModelError
 from loom.messages import Message, ModelChunk, Role, Usage
@@ -58,9 +58,9 @@ class Clock:
         self.slept.append(seconds)
 
 
-def retrying(inner: Any, policy: RetryPolicy = FAST) -> tuple[Retrying, list[float]]:
+def retrying(inner: Any, policy: RetryPolicy = FAST) -> tuple[RetryingModel, list[float]]:
     clock = Clock()
-    return Retrying(inner, policy, sleep=clock.sleep, rng=random.Random(1)), clock.slept
+    return RetryingModel(inner, policy, sleep=clock.sleep, rng=random.Random(1)), clock.slept
 
 
 async def read(model: Any, into: list[str] | None = None, **options: Any) -> str:
@@ -193,7 +193,7 @@ async def test_the_call_s_options_reach_every_attempt() -> None:
 
 
 def test_the_wrapper_has_exactly_the_optional_parts_that_the_model_has() -> None:
-    plain, full = Retrying(Flaky()), Retrying(FlakyComplete())
+    plain, full = RetryingModel(Flaky()), RetryingModel(FlakyComplete())
 
     assert isinstance(plain, Model)
     assert plain.name == "flaky"

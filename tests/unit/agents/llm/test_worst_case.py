@@ -6,7 +6,7 @@ import pytest
 
 from agents.core.llm.echo import EchoModel
 from agents.core.llm.fallback import Fallback
-from agents.core.llm.retrying import Retrying
+from agents.core.llm.retrying import RetryingModel
 from agents.core.llm.worst_case import DEFAULT_MAX_OUTPUT_TOKENS, worst_case
 from loom.messages import PromptCacheConfig
 
@@ -42,7 +42,7 @@ def test_a_model_that_says_its_own_price_is_priced() -> None:
 
 
 def test_a_fallback_costs_what_the_dearest_of_its_models_does() -> None:
-    both = Retrying(Fallback(Named("gpt-4o-mini"), Named("gpt-4o")))
+    both = RetryingModel(Fallback(Named("gpt-4o-mini"), Named("gpt-4o")))
     dear = worst_case(Named("gpt-4o"), 1000, max_tokens=100)
 
     assert worst_case(both, 1000, max_tokens=100) == dear
