@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from agents.core.llm.anthropic_request import build_request, cache_config, traits_of
 from agents.core.llm.base import Completion
+from agents.core.llm.clients import as_model_errors, without_retries
 from agents.core.llm.connections import shared_http_client
 from agents.core.llm.names import names_by_wire
 from agents.core.llm.pricing import estimate_cost
-from governance.core.retry import classify_model_error
 from loom.errors import (
     AuthenticationError,
     ContentFilterError,
@@ -36,7 +35,6 @@ _REASONS = {
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
 }
-_GARBLED = (ValueError, TypeError, AttributeError, KeyError)
 
 
 class AnthropicModel:
@@ -62,7 +60,7 @@ class AnthropicModel:
         self.max_tokens = max_tokens
         self.supports_native_structured_output = traits_of(model).has_schema
         self._api_key, self._secrets = api_key, secrets
-        self._given = _without_retries(client)
+        self._given = without_retries(client, "anthropic")
         self._own: tuple[Any, Any] | None = None
 
     async def complete(
@@ -127,13 +125,13 @@ class AnthropicModel:
         return _Answer(self.name, request["max_tokens"], names_by_wire(tools), ttl)
 
     async def _whole(self, request: dict[str, Any], answer: _Answer) -> Completion:
-        with _ours(self.name):
+        with as_model_errors(self.name, "anthropic"):
             message = await self._client().messages.create(**request, timeout=ANSWER_SECONDS)
             chunks = list(answer.read(message))
         return _joined([*chunks, answer.finish()])
 
     async def _chunks(self, request: dict[str, Any], answer: _Answer) -> AsyncIterator[ModelChunk]:
-        with _ours(self.name):
+        with as_model_errors(self.name, "anthropic"):
             events = await self._client().messages.create(**request, stream=True, timeout=STALL_SECONDS)
             async with events:
                 async for event in events:
@@ -161,28 +159,6 @@ class AnthropicModel:
                 f"no key for {self.name}: set ANTHROPIC_API_KEY, or pass api_key= or secrets=", provider="anthropic"
             )
         return client
-
-
-def _without_retries(client: Any) -> Any:
-    """A client of the SDK with its own retries off: two layers would multiply."""
-    is_sdk = type(client).__module__.partition(".")[0] == "anthropic"
-    return client.with_options(max_retries=0) if is_sdk else client
-
-
-@contextmanager
-def _ours(model: str) -> Iterator[None]:
-    """Turn what the client raises into our errors."""
-    try:
-        yield
-    except ModelError:
-        raise
-    except Exception as exc:
-        error = classify_model_error(exc)
-        if error is None and isinstance(exc, _GARBLED):
-            error = TransientModelError(f"{model} sent an answer that cannot be read: {exc}", provider="anthropic")
-        if error is None:
-            raise
-        raise error from exc
 
 
 # -- reading an answer

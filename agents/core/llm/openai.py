@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from agents.core.llm.base import Completion
+from agents.core.llm.clients import as_model_errors, without_retries
 from agents.core.llm.connections import shared_http_client
 from agents.core.llm.names import names_by_wire
 from agents.core.llm.openai_request import build_request, is_reasoning
 from agents.core.llm.pricing import estimate_cost
-from governance.core.retry import classify_model_error
 from loom.errors import (
     AuthenticationError,
     ContentFilterError,
-    ModelError,
     PermanentModelError,
     TransientModelError,
 )
@@ -29,7 +27,6 @@ STALL_SECONDS = 60.0  # between two pieces of a stream
 ANSWER_SECONDS = 600.0  # a model that thinks says nothing while it does
 
 _REASONS = {"tool_calls": "tool_use", "function_call": "tool_use"}
-_GARBLED = (ValueError, TypeError, AttributeError, KeyError)
 
 
 class OpenAIModel:
@@ -54,7 +51,7 @@ class OpenAIModel:
     ) -> None:
         self.name = model
         self._api_key, self._base_url, self._secrets = api_key, base_url, secrets
-        self._given = _without_retries(client)
+        self._given = without_retries(client, "openai")
         self._own: tuple[Any, Any] = (None, None)  # the pool of connections, and the client that uses it
 
     async def complete(
@@ -81,7 +78,7 @@ class OpenAIModel:
             prompt_caching=prompt_caching,
         )
         answer = self._answer(request, tools)
-        with self._ours():
+        with as_model_errors(self.name, self.provider):
             text = "".join(answer.read(await self.send({**request, "timeout": ANSWER_SECONDS})))
             calls, finish = answer.finish()
         return text, calls, finish.usage or Usage(), finish.finish_reason or "stop"
@@ -112,7 +109,7 @@ class OpenAIModel:
         answer = self._answer(request, tools)
         patience = ANSWER_SECONDS if is_reasoning(self.name) else STALL_SECONDS
         request |= {"stream": True, "stream_options": {"include_usage": True}, "timeout": patience}
-        with self._ours():
+        with as_model_errors(self.name, self.provider):
             async with await self.send(request) as events:
                 async for event in events:
                     for text in answer.take(event):
@@ -158,29 +155,6 @@ class OpenAIModel:
             )
         # Servers of one's own often want no key, but the SDK always does.
         return AsyncOpenAI(api_key=key or "none", base_url=base_url, http_client=pool, max_retries=0)
-
-    @contextmanager
-    def _ours(self) -> Iterator[None]:
-        """Turn what the client raises into our errors."""
-        try:
-            yield
-        except ModelError:
-            raise
-        except Exception as exc:
-            error = classify_model_error(exc)
-            if error is None and isinstance(exc, _GARBLED):
-                error = TransientModelError(
-                    f"{self.name} sent an answer that cannot be read: {exc}", provider=self.provider
-                )
-            if error is None:
-                raise
-            raise error from exc
-
-
-def _without_retries(client: Any) -> Any:
-    """A client of the SDK with its own retries off: two layers would multiply."""
-    is_sdk = type(client).__module__.partition(".")[0] == "openai"
-    return client.with_options(max_retries=0) if is_sdk else client
 
 
 # -- reading an answer
