@@ -31,6 +31,7 @@ from django.test import Client
 from pytest_django import DjangoDbBlocker
 
 from agents import services as agents
+from agents.adapters import Append
 from agents.models import Run
 from governance import services as governance
 from governance import tenancy
@@ -109,7 +110,7 @@ class Place:
 
         def append(*records: Record) -> int:
             with self.scope():
-                return agents.append_events([agents.Append(run.pk, fence, records)])[run.pk] + len(records)
+                return agents.append_events([Append(run.pk, fence, records)])[run.pk] + len(records)
 
         return append
 

@@ -1,0 +1,23 @@
+"""Everything that changes agents and runs."""
+
+from agents.services.agents import add_version, archive_agent, change_agent, create_agent, promote
+from agents.services.claiming import Claim, claim_runs, release_runs, renew_leases
+from agents.services.journal import STATUS, append_events, read_events, read_records
+from agents.services.starting import start_run
+
+__all__ = [
+    "STATUS",
+    "Claim",
+    "add_version",
+    "append_events",
+    "archive_agent",
+    "change_agent",
+    "claim_runs",
+    "create_agent",
+    "promote",
+    "read_events",
+    "read_records",
+    "release_runs",
+    "renew_leases",
+    "start_run",
+]

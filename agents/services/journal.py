@@ -1,0 +1,121 @@
+"""The journal of runs: the one place that writes it, and how it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from psycopg.types.json import Jsonb
+
+from agents.adapters import Append
+from agents.models import Run, RunEvent
+from loom.events import Kind, Record
+
+# What a kind does to the run's status. Kinds that are not named leave it alone.
+STATUS = {
+    Kind.RUN_STARTED: Run.Status.QUEUED,
+    Kind.RUN_WAITING: Run.Status.WAITING,
+    Kind.RUN_SUCCEEDED: Run.Status.SUCCEEDED,
+    Kind.RUN_FAILED: Run.Status.FAILED,
+    Kind.RUN_CANCELLED: Run.Status.CANCELLED,
+}
+
+
+_APPEND = """
+WITH batch AS (
+    SELECT * FROM unnest(
+        %(run_id)s::uuid[], %(fence)s::bigint[], %(count)s::int[], %(status)s::text[], %(turns)s::int[],
+        %(input_tokens)s::bigint[], %(cached_input_tokens)s::bigint[], %(output_tokens)s::bigint[],
+        %(cost_usd)s::numeric[], %(output)s::text[], %(parsed)s::jsonb[], %(error)s::jsonb[]
+    ) AS b(run_id, fence, count, status, turns, input_tokens, cached_input_tokens, output_tokens, cost_usd,
+           output, parsed, error)
+), run AS (
+    UPDATE agents_run r
+    SET last_seq = r.last_seq + b.count,
+        status = coalesce(b.status, r.status),
+        turns = r.turns + b.turns,
+        input_tokens = r.input_tokens + b.input_tokens,
+        cached_input_tokens = r.cached_input_tokens + b.cached_input_tokens,
+        output_tokens = r.output_tokens + b.output_tokens,
+        cost_usd = r.cost_usd + b.cost_usd,
+        output = coalesce(b.output, r.output),
+        parsed = coalesce(b.parsed, r.parsed),
+        error = coalesce(b.error, r.error),
+        lease_until = CASE WHEN b.status IS NULL THEN r.lease_until END,
+        finished_at = CASE WHEN b.status IN ('succeeded', 'failed', 'cancelled') THEN now() ELSE r.finished_at END
+    FROM batch b
+    WHERE r.id = b.run_id AND r.fence = b.fence AND r.status IN ('running', 'cancelling')
+    RETURNING r.id, r.tenant_id, r.last_seq - b.count AS before
+), event AS (
+    INSERT INTO agents_runevent (tenant_id, run_id, seq, kind, step_key, data, at)
+    SELECT run.tenant_id, run.id, run.before + e.place, e.kind, e.step_key, e.data, now()
+    FROM unnest(%(event_run_id)s::uuid[], %(place)s::int[], %(kind)s::text[], %(step_key)s::text[], %(data)s::jsonb[])
+         AS e(run_id, place, kind, step_key, data)
+    JOIN run ON run.id = e.run_id
+)
+SELECT id, before FROM run
+"""
+
+
+def append_events(appends: Sequence[Append]) -> dict[UUID, int]:
+    """Write records of several runs of one tenant, and what follows from them for the runs' summaries, in one
+    statement.
+
+    The only function by which a run under way changes. Answers with the `seq` that each run's records begin after; a
+    run that is missing from the answer has been taken by another worker (or has ended), and nothing was written for
+    it.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in (*_SUMMARY, *_EVENT)}
+    for append in appends:
+        for name, value in _summary_of(append).items():
+            columns[name].append(value)
+        for place, record in enumerate(append.records, start=1):
+            row = (append.run_id, place, record.kind, record.step_key, Jsonb(record.data))
+            for name, value in zip(_EVENT, row, strict=True):
+                columns[name].append(value)
+    with connection.cursor() as cursor:
+        cursor.execute(_APPEND, columns)
+        return dict(cursor.fetchall())
+
+
+_EVENT = ("event_run_id", "place", "kind", "step_key", "data")
+_SUMMARY = (
+    "run_id", "fence", "count", "status", "turns", "input_tokens", "cached_input_tokens", "output_tokens", "cost_usd",
+    "output", "parsed", "error",
+)  # fmt: skip
+
+
+def _summary_of(append: Append) -> dict[str, Any]:
+    """What a batch of records adds to its run's summary."""
+    usages = [r.data["value"]["usage"] for r in append.records if r.kind == Kind.MODEL_COMPLETED]
+    last = append.records[-1]
+    ended = last.data if last.kind in Kind.TERMINAL else {}
+    return {
+        "run_id": append.run_id,
+        "fence": append.fence,
+        "count": len(append.records),
+        "status": STATUS.get(last.kind),
+        "turns": len(usages),
+        "input_tokens": sum(u["input_tokens"] + u["cache_write_tokens"] for u in usages),
+        "cached_input_tokens": sum(u["cached_input_tokens"] for u in usages),
+        "output_tokens": sum(u["output_tokens"] for u in usages),
+        # Of one type, whatever was used: a list of floats and ints is none that PostgreSQL takes.
+        "cost_usd": sum((Decimal(str(u["cost_usd"])) for u in usages), Decimal(0)),
+        "output": ended.get("output"),
+        "parsed": None if ended.get("parsed") is None else Jsonb(ended["parsed"]),
+        "error": None if ended.get("error") is None else Jsonb(ended["error"]),
+    }
+
+
+def read_events(run_id: UUID, *, after: int = 0, limit: int | None = None) -> list[RunEvent]:
+    """The run's journal after a number, in order. For the worker that replays and for everybody who watches."""
+    return list(RunEvent.objects.filter(run_id=run_id, seq__gt=after).order_by("seq")[:limit])
+
+
+def read_records(run_id: UUID) -> list[Record]:
+    """The run's journal as the core reads it."""
+    rows = RunEvent.objects.filter(run_id=run_id).order_by("seq").values_list("kind", "step_key", "data")
+    return [Record(kind=kind, step_key=step_key, data=data) for kind, step_key, data in rows]

@@ -1,0 +1,121 @@
+"""Accepting a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils import timezone
+from psycopg.types.json import Jsonb
+from uuid_utils.compat import uuid7
+
+from agents import queue, stream
+from agents.adapters import session_of
+from agents.models import Agent, AgentLabel, AgentVersion, Run
+from audit import services as audit
+from governance.models import Tenant
+from loom.errors import NotFound
+from loom.events import Kind
+
+
+def start_run(
+    *,
+    tenant: Tenant,
+    agent: str,
+    input: Any,
+    by: str,
+    user_id: str | None = None,
+    session_id: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    output_schema: dict[str, Any] | None = None,
+    priority: int = 0,
+    deadline_seconds: float | None = None,
+) -> Run:
+    """Accept a run: its row and its first event in one transaction; a worker is woken when that has committed.
+
+    Raises NotFound for an unknown agent.
+    """
+    run_id, now = uuid7(), timezone.now()
+    run = Run(
+        id=run_id,
+        tenant=tenant,
+        user_id=user_id,
+        session_id=session_id or session_of(run_id),
+        input=input,
+        output_schema=output_schema,
+        metadata=dict(metadata or {}),
+        priority=priority,
+        deadline_at=now + timedelta(seconds=deadline_seconds) if deadline_seconds else None,
+        created_at=now,
+        trace_id=run_id.hex,
+        last_seq=1,
+    )
+    with transaction.atomic(savepoint=False):
+        run.version = _accept(run, agent, by)
+        audit.record(
+            tenant_id=tenant.pk,
+            actor=by,
+            action="run.started",
+            subject=f"run:{run.pk}",
+            payload={"agent": str(run.version)},
+        )
+        transaction.on_commit(queue.wake_workers)
+        transaction.on_commit(lambda: stream.nudge_tenant(tenant.pk, run.pk, run.status))
+    return run
+
+
+_ACCEPT = """
+WITH version AS (
+    SELECT v.id, v.number, a.id AS agent_id, a.slug
+    FROM agents_agent a JOIN agents_agentversion v ON v.tenant_id = a.tenant_id AND v.agent_id = a.id
+    WHERE a.tenant_id = %(tenant_id)s AND a.slug = %(slug)s AND a.archived_at IS NULL
+      AND (v.number = %(number)s OR v.id = (SELECT l.version_id FROM agents_agentlabel l
+                                            WHERE l.tenant_id = a.tenant_id AND l.agent_id = a.id
+                                              AND l.name = %(label)s))
+), run AS (
+    INSERT INTO agents_run (
+        id, tenant_id, version_id, user_id, session_id, input, output_schema, metadata, status, priority, deadline_at,
+        created_at, trace_id, last_seq, attempt, fence, lease_owner, turns, input_tokens, cached_input_tokens,
+        output_tokens, cost_usd)
+    SELECT %(id)s, %(tenant_id)s, version.id, %(user_id)s, %(session_id)s, %(input)s, %(output_schema)s, %(metadata)s,
+           %(status)s, %(priority)s, %(deadline_at)s, %(created_at)s, %(trace_id)s, 1, 0, 0, '', 0, 0, 0, 0, 0
+    FROM version
+), event AS (
+    INSERT INTO agents_runevent (tenant_id, run_id, seq, kind, step_key, data, at)
+    SELECT %(tenant_id)s, %(id)s, 1, %(kind)s, '',
+           %(data)s || jsonb_build_object('agent', version.slug || '@' || version.number), %(created_at)s
+    FROM version
+)
+SELECT id, number, agent_id, slug FROM version
+"""
+
+
+def _accept(run: Run, reference: str, by: str) -> AgentVersion:
+    """Write an accepted run with its first event, in one statement; the version that it is pinned to.
+
+    Raises NotFound when the reference names none.
+    """
+    slug, number, label = _parts(reference)
+    data = {"input": run.input, "user_id": run.user_id, "session_id": run.session_id, "by": by}
+    values: dict[str, Any] = {
+        "id": run.pk, "tenant_id": run.tenant_id, "user_id": run.user_id, "session_id": run.session_id,
+        "input": Jsonb(run.input), "output_schema": None if run.output_schema is None else Jsonb(run.output_schema),
+        "metadata": Jsonb(run.metadata), "status": run.status, "priority": run.priority,
+        "deadline_at": run.deadline_at, "created_at": run.created_at, "trace_id": run.trace_id,
+        "kind": Kind.RUN_STARTED, "data": Jsonb(data), "slug": slug, "number": number, "label": label,
+    }  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(_ACCEPT, values)
+        row = cursor.fetchone()
+    if row is None:
+        raise NotFound(f"no agent {reference!r}", agent=reference)
+    agent = Agent(id=row[2], tenant_id=run.tenant_id, slug=row[3])
+    return AgentVersion(id=row[0], tenant_id=run.tenant_id, number=row[1], agent=agent)
+
+
+def _parts(reference: str) -> tuple[str, int | None, str | None]:
+    """The slug and either the number or the label that a reference names."""
+    slug, _, which = reference.partition("@")
+    return (slug, int(which), None) if which.isdecimal() else (slug, None, which or AgentLabel.PRODUCTION)
