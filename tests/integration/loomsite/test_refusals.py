@@ -283,7 +283,6 @@ def test_another_request_id_is_replaced(acme: Any, given: str) -> None:
 
 
 def test_a_refused_request_leaves_nothing_behind(acme: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from agents import services
     from agents.models import Agent
 
     acme.agent()
@@ -291,7 +290,7 @@ def test_a_refused_request_leaves_nothing_behind(acme: Any, monkeypatch: pytest.
     def fail(**_: Any) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(services, "promote", fail)
+    monkeypatch.setattr("agents.services.agents.promote", fail)
 
     response = acme.client().post("/api/v1/agents", {"slug": "half", "spec": {"model": "echo"}})
 
