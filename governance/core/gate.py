@@ -298,7 +298,7 @@ class StandardGate:
             case Edit(args):
                 verdict = await self._edited(action, action.call.model_copy(update={"args": dict(args)}))
             case Reject(reason):
-                verdict = Deny(_refusal(question, reason or "declined"), by="approval")
+                verdict = Deny(_refusal(question, "approval declined", reason), by="approval")
             case Respond(text):
                 verdict = Answer(text)
             case _:
@@ -317,16 +317,15 @@ _SILENT = PermissionDecision.allow_()
 
 
 async def _refuse_unattended(action: ToolAction, question: Ask, observer: Observer | None) -> Deny:
-    denied = Deny(_refusal(question, "no approver"), by="approval")
+    denied = Deny(_refusal(question, "approval required; no approver"), by="approval")
     await _report(observer, Decided(action, denied))
     return denied
 
 
-def _refusal(question: Ask | Allow, why: str) -> str:
-    """What the model reads: that it needed approval, and why it did not get it."""
-    if isinstance(question, Ask) and question.reason:
-        return f"{question.reason}; {why}"
-    return "approval declined" if why == "declined" else f"approval required; {why}"
+def _refusal(question: Ask | Allow, happened: str, said: str = "") -> str:
+    """What the model reads: the words of the rule that asked, else what happened; then those of the person."""
+    asked = question.reason if isinstance(question, Ask) else ""
+    return "; ".join(filter(None, (asked or happened, said)))
 
 
 def _broken(call: ToolCall, part: Part, error: Exception) -> PermissionDecision:

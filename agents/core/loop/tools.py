@@ -147,7 +147,7 @@ async def _may_call(session: AgentSession, deps: Dependencies, action: ToolActio
 
     verdict = await deps.gate.check(action, observer=observer)
     if isinstance(verdict, Ask):  # nobody here can wait for a person
-        return Deny(f"{verdict.reason or 'approval required'}; no approver", by="approval")
+        return Deny(verdict.reason or "approval required; no approver", by="approval")
     return verdict
 
 

@@ -78,7 +78,7 @@ async def test_a_destructive_tool_does_not_run_without_an_approver() -> None:
 
     verdict = await gate.check(action(destructive=True))
 
-    assert verdict == Deny("wipe: destructive call requires approval; no approver", by="approval")
+    assert verdict == Deny("wipe: destructive call requires approval", by="approval")
 
 
 async def test_a_silent_hook_does_not_grant_what_permissions_ask() -> None:
@@ -116,7 +116,7 @@ async def test_a_hook_that_asks_asks_although_permissions_allow() -> None:
 
     verdict = await gate.check(action("read"))
 
-    assert verdict == Deny("looks odd; declined", by="approval")
+    assert verdict == Deny("looks odd", by="approval")
     assert handler.asked == [("read", "ann")]
 
 
@@ -224,7 +224,7 @@ async def test_a_tool_can_demand_approval_where_nothing_else_is_wired() -> None:
     gated = action("pay", approval=True)
 
     assert demands_approval(gated.call)
-    assert await gate.check(gated) == Deny("pay: approval required; no approver", by="approval")
+    assert await gate.check(gated) == Deny("pay: approval required", by="approval")
 
 
 async def test_bypass_does_not_grant_what_the_tool_demands() -> None:
@@ -281,6 +281,18 @@ async def test_a_rejection_tells_the_model_why() -> None:
     verdict = await gate.check(action(destructive=True))
 
     assert verdict == Deny("wipe: destructive call requires approval; we still need it", by="approval")
+
+
+async def test_a_question_without_words_is_refused_in_ours() -> None:
+    async def ask(call: ToolCall) -> PermissionDecision:
+        return PermissionDecision.ask_()
+
+    async def refused(handler: Handler | None) -> Any:
+        return await StandardGate(hooks=HookRegistry([ask]), approval_handler=handler).check(action("read"))
+
+    assert await refused(None) == Deny("approval required; no approver", by="approval")
+    assert await refused(Handler(False)) == Deny("approval declined", by="approval")
+    assert await refused(Handler(Reject("not today"))) == Deny("approval declined; not today", by="approval")
 
 
 async def test_a_caller_that_can_wait_gets_the_question_and_later_the_verdict() -> None:
