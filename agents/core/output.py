@@ -13,6 +13,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from agents.core import json_schema
 from loom.errors import OutputValidationError
 
 _FENCE = re.compile(r"```(?:[a-zA-Z0-9_-]*)\s*\n?(.*?)```", re.DOTALL)
@@ -78,6 +79,7 @@ def output_for(spec: Any) -> Output:
     Raises OutputValidationError, without a cause, for anything else.
     """
     if isinstance(spec, dict):
+        _check_schema(spec)
         return Output(spec, spec, ())
     return _output_for_type(spec) if isinstance(spec, Hashable) else _made(spec)
 
@@ -103,6 +105,18 @@ def _made(spec: Any) -> Output:
             f"an output schema is a Pydantic model, a union of them or a JSON Schema, not {spec!r}", schema=spec
         )
     return Output(spec, TypeAdapter(spec).json_schema(), members)
+
+
+def _check_schema(schema: dict[str, Any]) -> None:
+    try:
+        _check_text(json.dumps(schema))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise OutputValidationError(f"the output schema is no JSON Schema: {error}", schema=schema) from error
+
+
+@lru_cache(maxsize=256)
+def _check_text(schema: str) -> None:
+    json_schema.check(json.loads(schema))
 
 
 def _candidates(text: str) -> Iterator[str]:
@@ -139,8 +153,6 @@ def _explain(problem: Exception | None) -> str:
 
 
 def _valid(value: Any, schema: dict[str, Any]) -> Any:
-    from jsonschema import Draft202012Validator  # slow to import: only where somebody brings a JSON Schema
-
-    for error in Draft202012Validator(schema).iter_errors(value):
+    for error in json_schema.misfits(value, schema):
         raise ValueError(f"{'.'.join(map(str, error.absolute_path)) or '(root)'}: {error.message}")
     return value

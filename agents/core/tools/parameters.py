@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails, PydanticSerializationError, to_jsonable_python
 
+from agents.core import json_schema
 from loom.errors import ConfigError, InvalidArguments
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -79,12 +80,13 @@ def check_schema(tool: str, schema: Mapping[str, Any], args: Mapping[str, Any]) 
 
     Raises InvalidArguments, which names every wrong value by its JSON Pointer.
     """
-    from jsonschema import Draft202012Validator  # slow to import, and only tools with a schema of their own need it
-
-    errors = [
-        {"pointer": _pointer(error.absolute_path), "detail": error.message}
-        for error in Draft202012Validator(schema).iter_errors(dict(args))
-    ]
+    try:
+        errors = [
+            {"pointer": _pointer(error.absolute_path), "detail": error.message}
+            for error in json_schema.misfits(dict(args), schema)
+        ]
+    except ValueError as error:
+        raise InvalidArguments(f"the arguments of {tool!r} cannot be checked: {error}", tool=tool) from error
     if errors:
         raise _invalid(tool, errors)
 
