@@ -16,6 +16,8 @@ own says the first line of its docstring.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any, ClassVar
 
 from loom.ids import snake
@@ -46,6 +48,14 @@ class Invalid(LoomError):
 
 class ConfigError(Invalid):
     """The configuration names something that does not exist or does not fit."""
+
+
+def unknown(what: str, name: object, known: Iterable[str]) -> ConfigError:
+    """`what` has nothing of this name; the error says what was probably meant, else what there is."""
+    names = sorted(known)
+    near = get_close_matches(str(name), names, n=1)
+    way_out = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+    return ConfigError(f"{what} has no {str(name)!r}; {way_out}", key=str(name))
 
 
 class InvalidArguments(Invalid):

@@ -10,6 +10,7 @@ from agents.core import execution
 from agents.core.ambient import Ambient, stream_events
 from agents.core.architectures.base import Architecture, Emit
 from agents.core.architectures.resolver import resolve_architecture
+from agents.core.checks import check_count, check_effort, check_parts
 from agents.core.config import read_config, read_toml
 from agents.core.context_policy import ContextPolicy, context_policy
 from agents.core.graph.writing import build_graph, write_graph
@@ -37,7 +38,7 @@ from governance.core.hooks import HookRegistry, PostToolHook, PreToolHook
 from governance.core.permissions import AllowAll, Permissions, resolve_permissions
 from governance.core.retry import RetryPolicy
 from loom.context import RunContext
-from loom.errors import ConfigError
+from loom.errors import ConfigError, unknown
 from loom.events import Event
 from loom.ids import canonical, new_id
 from loom.messages import PromptCacheConfig
@@ -92,17 +93,28 @@ class Agent:
         stop_hooks: list[StopHook] | None = None,
         max_stop_hook_iterations: int = 15,
     ) -> None:
-        if max_stop_hook_iterations < 0:
-            raise ValueError(f"max_stop_hook_iterations is 0 or more, not {max_stop_hook_iterations}")
+        if not isinstance(instructions, str):
+            raise TypeError(f"instructions is a text, not {instructions!r}")
+        check_parts(
+            budget=budget,
+            retry_policy=retry_policy,
+            secrets=secrets,
+            hooks=hooks,
+            approval_handler=approval_handler,
+            stop_hooks=stop_hooks,
+        )
+        check_count("max_turns", max_turns, 1)
+        check_count("max_stop_hook_iterations", max_stop_hook_iterations, 0)
+        check_effort(effort)
         self.name = name
         self._instructions = instructions
         self._model, model_options = resolve_model(model, secrets=secrets)
         self.asked_model = _with_retries(self._model, retry_policy)
         self.own_memory = None if memory is None else resolve_memory(memory)
         self._runtime = _INPROC if runtime is None else resolve_runtime(runtime)
-        self._budget = budget or _NO_BUDGET
+        self._budget = _NO_BUDGET if budget is None else budget
         self._permissions = _ALLOW_ALL if permissions is None else resolve_permissions(permissions)
-        self._hooks = hooks or HookRegistry()
+        self._hooks = HookRegistry() if hooks is None else hooks
         self._approval_handler = approval_handler
         self._tool_host = _tool_host(tools)
         self.telemetry = _NO_TELEMETRY if telemetry is None else resolve_telemetry(telemetry)
@@ -351,8 +363,8 @@ def _options(
     response_tone: str | None = None,
     effort: str | None = None,
 ) -> Options:
-    if output_validation_retries < 0:
-        raise ValueError(f"output_validation_retries is 0 or more, not {output_validation_retries}")
+    check_count("output_validation_retries", output_validation_retries, 0)
+    check_effort(effort)
     return Options(
         extra_tools=tuple(extra_tools or ()),
         output_schema=output_schema,
@@ -411,9 +423,11 @@ def _prompt_caching(spec: bool | Mapping[str, Any] | None) -> PromptCacheConfig 
         return None
     if spec is True:
         return PromptCacheConfig(enabled=True)
+    keys = PromptCacheConfig.model_fields
+    if isinstance(spec, Mapping) and (wrong := [key for key in spec if key not in keys]):
+        raise unknown("prompt_caching", wrong[0], keys)
     try:
-        if unknown := sorted(set(spec) - set(PromptCacheConfig.model_fields)):
-            raise ValueError(f"no key {unknown[0]!r}")
         return PromptCacheConfig.model_validate({"enabled": True, **dict(spec)}, strict=True)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"prompt_caching is a bool or {{enabled, ttl: '5m'|'1h', cache_key}}: {error}") from error
+        said = "a bool or {enabled, ttl: '5m'|'1h', cache_key}"
+        raise ConfigError(f"prompt_caching is {said}, not {spec!r}") from error

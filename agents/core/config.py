@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from agents.core import output
 from governance.core.budget import BudgetConfig
 from governance.core.permissions import resolve_permissions
 from governance.core.retry import RetryPolicy
 from governance.core.standard_budget import StandardBudget
-from loom.errors import ConfigError
+from loom.errors import ConfigError, OutputValidationError, unknown
+from loom.messages import Effort
 
 T = TypeVar("T")
 
+_CODE = frozenset({"tools", "hooks", "approval_handler", "secrets", "stop_hooks"})
 _WALL_CLOCKS = {
     "max_wall_clock_minutes": "max_wall_clock",
     "per_user_max_wall_clock_minutes": "per_user_max_wall_clock",
@@ -39,6 +42,13 @@ class McpServer(BaseModel):
     url: str | None = None
     headers: dict[str, str] = Field(default_factory=dict)
     description: str = ""
+    timeout_seconds: float = Field(default=30.0, gt=0)
+
+    @model_validator(mode="after")
+    def _leads_somewhere(self) -> McpServer:
+        if not (self.command if self.transport == "stdio" else self.url):
+            raise ValueError(f"a {self.transport} server needs a {'command' if self.transport == 'stdio' else 'url'}")
+        return self
 
 
 class AgentConfig(BaseModel):
@@ -52,7 +62,7 @@ class AgentConfig(BaseModel):
     max_turns: int = Field(default=50, ge=1)
     context_window: int | None = Field(default=None, ge=1)
     architecture: str | None = None
-    effort: str | None = None
+    effort: Effort | None = None
     strict_effort: bool = False
     response_tone: str | None = None
     prompt_caching: bool | dict[str, Any] | None = None
@@ -128,16 +138,24 @@ def _skill(spec: dict[str, Any]) -> tuple[str, str]:
     return spec["path"], spec.get("label") or spec["path"]
 
 
+def _output_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    try:
+        output.output_for(schema)
+    except OutputValidationError as error:
+        raise ConfigError(str(error)) from error
+    return schema
+
+
 def _audit_log(spec: Any) -> Any:
     if isinstance(spec, dict):
         _check_keys("audit_log", spec, {"name", "scope_full", "secret"})
     return spec
 
 
-def _check_keys(what: str, cfg: Mapping[str, Any], known: set[str]) -> None:
+def _check_keys(what: str, cfg: Mapping[str, Any], known: Iterable[str]) -> None:
     for key in cfg:
         if key not in known:
-            raise ConfigError(f"{what} has no {key!r}{_hint(key, known)}")
+            raise unknown(what, key, known)
 
 
 def _made(kind: type[T], what: str, value: Any) -> T:
@@ -153,19 +171,22 @@ _BUILDERS: dict[str, Any] = {
     "permissions": resolve_permissions,
     "skills": _skills,
     "audit_log": _audit_log,
+    "output_schema": _output_schema,
 }
 
 
 def _problem(error: Any, within: str = "") -> str:
     where = (within + ".".join(map(str, error["loc"]))).rstrip(".")
     if error["type"] == "extra_forbidden":
-        known = AgentConfig.model_fields if len(error["loc"]) == 1 else McpServer.model_fields
-        return f"no key {where!r}{_hint(str(error['loc'][-1]), known)}"
+        return _unexpected(where, error["loc"])
     if error["type"] == "missing":
         return f"{where} is missing"
-    return f"{where}: {error['msg']}, not {error['input']!r}"
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}, not {error['input']!r}"
 
 
-def _hint(name: str, known: Any) -> str:
-    close = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(known))}"
+def _unexpected(where: str, place: Sequence[int | str]) -> str:
+    if where in _CODE:
+        return f"{where!r} is code and no data: give it as a keyword, from_dict(cfg, {where}=…)"
+    known = AgentConfig.model_fields if len(place) == 1 else McpServer.model_fields
+    near = get_close_matches(str(place[-1]), list(known), n=1)
+    return f"no key {where!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}")

@@ -159,8 +159,7 @@ def _server(item: Any) -> MCPServerSpec | MCPClient:
     if not isinstance(item, Mapping | McpServer):
         raise ConfigError(f"an MCP server is a spec, a client or a mapping, not {item!r}")
     said = item if isinstance(item, McpServer) else read_server(item)
+    about: dict[str, Any] = {"description": said.description, "timeout_seconds": said.timeout_seconds}
     if said.transport == "stdio":
-        return MCPServerSpec.stdio(
-            said.name, said.command or "", said.args or None, said.env or None, description=said.description
-        )
-    return MCPServerSpec.http(said.name, said.url or "", said.headers or None, description=said.description)
+        return MCPServerSpec.stdio(said.name, said.command or "", said.args or None, said.env or None, **about)
+    return MCPServerSpec.http(said.name, said.url or "", said.headers or None, **about)

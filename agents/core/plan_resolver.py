@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.core.plan import LivingPlan, plan_from
-from loom.errors import ConfigError
+from loom.errors import ConfigError, unknown
 
 _IN_MEMORY = ("memory", "inmemory", "ephemeral")
 _IN_WORKSPACE = ("workspace", "disk", "persist", "mirror")
@@ -66,9 +66,9 @@ def resolve_living_plan(spec: Any, *, workspace_present: bool) -> ResolvedLiving
 
 
 def _from_mapping(spec: Mapping[str, Any], workspace_present: bool) -> ResolvedLivingPlan:
-    unknown = [str(key) for key in spec if key not in _KEYS]
-    if unknown:
-        raise ConfigError(f"living_plan has no key {', '.join(unknown)}; it may have {', '.join(_KEYS)}")
+    for key in spec:
+        if key not in _KEYS:
+            raise unknown("living_plan", key, _KEYS)
     if not spec.get("enabled", True):
         return ResolvedLivingPlan.disabled()
     mirror = _possible(spec.get("mirror", workspace_present), workspace_present, "living_plan.mirror")

@@ -137,9 +137,9 @@ def _layers(agent: Agent, parent: Dependencies | None) -> _Layers:
         budget=parent.budget if type(own.budget) is NoBudget else own.budget,
         permissions=parent.permissions if type(own.permissions) is AllowAll else own.permissions,
         hooks=parent.hooks if own.hooks.is_empty else own.hooks,
-        approval_handler=own.approval_handler or parent.approval_handler,
+        approval_handler=parent.approval_handler if own.approval_handler is None else own.approval_handler,
         telemetry=parent.telemetry if type(own.telemetry) is NoTelemetry else own.telemetry,
-        audit_log=own.audit_log or parent.audit_log,
+        audit_log=parent.audit_log if own.audit_log is None else own.audit_log,
     )
     return replace(
         merged,

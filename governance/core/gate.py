@@ -176,9 +176,9 @@ class StandardGate:
         approval_handler: ApprovalHandler | None = None,
         waits: bool = False,
     ) -> None:
-        self._permissions = permitting.user_aware(permissions or AllowAll())
+        self._permissions = permitting.user_aware(AllowAll() if permissions is None else permissions)
         self._hooks = hooking.user_aware(hooks) if hooks is not None else HookRegistry()
-        self._budget = reserving(budget or NoBudget())
+        self._budget = reserving(NoBudget() if budget is None else budget)
         self._approval_handler = approval_handler
         self._waits = waits
         self._has_no_rules = type(self._permissions) is AllowAll

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 from pydantic import BaseModel
 
-from loom.errors import ConfigError
+from loom.errors import ConfigError, unknown
 from loom.legacy import takes, warn_legacy_protocol
 from loom.messages import FROZEN, ToolCall
 
@@ -155,6 +155,9 @@ _BY_NAME: Mapping[str, Mode | None] = {
 }
 
 
+_KEYS = ("mode", "allowed_tools", "denied_tools")
+
+
 def resolve_permissions(spec: Any) -> Permissions:
     """A rule from None, a name, a mapping or an instance. Raises ConfigError for anything else."""
     if spec is None:
@@ -178,17 +181,30 @@ def _from_name(name: str) -> Permissions:
 def _from_mapping(spec: Mapping[str, Any]) -> Permissions:
     options = dict(spec)
     backend = options.pop("backend", "standard")
-    if unknown := sorted(set(options) - {"mode", "allowed_tools", "denied_tools"}):
-        raise ConfigError(f"permissions: unknown keys {', '.join(unknown)}")
+    if backend == "per_user":
+        return _per_user(options)
+    for key in options:
+        if key not in _KEYS:
+            raise unknown("permissions", key, ("backend", *_KEYS))
     if backend == "allow_all":
         if options:
             raise ConfigError("permissions: the backend allow_all takes no lists and no mode; use 'standard'")
         return AllowAll()
     if backend != "standard":
-        raise ConfigError(f"permissions: no backend {backend!r}; there are standard, allow_all")
+        raise ConfigError(f"permissions: no backend {backend!r}; there are standard, allow_all, per_user")
     if "mode" in options:
         options["mode"] = _mode(options["mode"])
     return StandardPermissions(**options)
+
+
+def _per_user(options: Mapping[str, Any]) -> Permissions:
+    for key in options:
+        if key not in ("default", "policies"):
+            raise unknown("permissions", key, ("backend", "default", "policies"))
+    policies = options.get("policies")
+    if "default" not in options or not isinstance(policies, Mapping):
+        raise ConfigError("permissions: per_user needs a default and policies, a mapping of user ids to permissions")
+    return PerUserPermissions(policies=policies, default=options["default"])
 
 
 def _mode(value: Any) -> Mode:

@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, cast
 
-from loom.errors import ConfigError
+from loom.errors import ConfigError, unknown
 from memory.core.backends import BACKENDS, Options
 from memory.core.protocol import Embedder, Memory
 
@@ -82,8 +82,7 @@ def _renamed(spec: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in spec.items():
         name = next((name for name, same in _SAME.items() if key in same), None)
         if name is None:
-            known = ", ".join(key for same in _SAME.values() for key in same)
-            raise ConfigError(f"a memory spec has no key {key!r}; it may have {known}", key=str(key))
+            raise unknown("memory", key, (key for same in _SAME.values() for key in same))
         if name in given:
             raise ConfigError(f"a memory spec says {name} twice: give one of {', '.join(_SAME[name])}", key=str(key))
         given[name] = value

@@ -7,11 +7,11 @@ import re
 import warnings
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any
 
+from agents.core.checks import check_effort
 from agents.core.llm.base import Model
-from loom.errors import ConfigError
-from loom.messages import Effort
+from loom.errors import ConfigError, unknown
 
 _OPENAI = re.compile(r"(gpt|chatgpt|o\d|codex|computer-use)(-|$)|ft:(gpt|o\d)")
 _ANTHROPIC = re.compile(r"claude(-|$)")
@@ -55,7 +55,6 @@ _KINDS = (
     "claude-*, gpt-*, o1/o3/o4*, gemini*, mistral*, command*, deepseek*, grok*, <provider>/<model> such as ollama/, "
     "azure/, bedrock/ or vertex_ai/, litellm/<anything>, echo, local, auto"
 )
-_EFFORTS = frozenset(get_args(Effort))
 
 
 def resolve_model(
@@ -82,15 +81,12 @@ def _described(spec: Mapping[str, Any], secrets: Any | None) -> tuple[Model, dic
     known = {"name", "model", "effort", "strict_effort"}
     for key in spec:
         if key not in known:
-            close = get_close_matches(str(key), known, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ConfigError(f"model has no option {key!r}{hint} (it has {', '.join(sorted(known))})")
+            raise unknown("model", key, known)
     names = [spec[key] for key in ("name", "model") if key in spec]
     if len(names) != 1 or not isinstance(names[0], str):
         raise ConfigError("a model mapping has exactly one of 'name' and 'model', and it is a string")
     options = {key: spec[key] for key in ("effort", "strict_effort") if key in spec}
-    if options.get("effort") not in {None, *_EFFORTS}:
-        raise ConfigError(f"effort is one of {', '.join(get_args(Effort))}, not {options['effort']!r}")
+    check_effort(options.get("effort"))
     return _named(names[0].strip(), secrets), options
 
 

@@ -7,12 +7,13 @@ from importlib import import_module
 from typing import Any
 
 from agents.core.runtime.base import InProcRuntime, Runtime
-from loom.errors import ConfigError
+from loom.errors import ConfigError, unknown
 
 BACKENDS = {
     "inproc": "agents.core.runtime.base:InProcRuntime",
     "sqlite": "agents.core.runtime.sqlite:SqliteRuntime",
 }
+_KEYS = ("backend", "path", "url")
 
 
 def resolve_runtime(spec: Runtime | str | Mapping[str, Any] | None) -> Runtime:
@@ -20,7 +21,7 @@ def resolve_runtime(spec: Runtime | str | Mapping[str, Any] | None) -> Runtime:
 
     `sqlite` alone keeps its journals in `loom-runtime.db`, in the working directory.
 
-    Raises ConfigError for an unknown backend.
+    Raises ConfigError for an unknown backend or key.
     """
     if spec is None:
         return InProcRuntime()
@@ -28,10 +29,17 @@ def resolve_runtime(spec: Runtime | str | Mapping[str, Any] | None) -> Runtime:
         backend, _, path = spec.partition(":")
         return _make(backend, path)
     if isinstance(spec, Mapping):
-        return _make(str(spec.get("backend", "inproc")), str(spec.get("path") or spec.get("url") or ""))
+        return _from_mapping(spec)
     if isinstance(spec, Runtime):
         return spec
     raise ConfigError(f"a runtime is a name, a mapping or has `step` and `session`; {spec!r} has not")
+
+
+def _from_mapping(spec: Mapping[str, Any]) -> Runtime:
+    for key in spec:
+        if key not in _KEYS:
+            raise unknown("runtime", key, _KEYS)
+    return _make(str(spec.get("backend", "inproc")), str(spec.get("path") or spec.get("url") or ""))
 
 
 def _make(backend: str, path: str) -> Runtime:

@@ -10,7 +10,7 @@ from agents.core.workspace.in_memory import InMemoryWorkspace
 from agents.core.workspace.local_disk import TEMP_PREFIX, LocalDiskWorkspace
 from agents.core.workspace.protocol import Workspace
 from agents.core.workspace.values import WorkspaceMembership
-from loom.errors import ConfigError
+from loom.errors import ConfigError, unknown
 
 _KEYS = ("backend", "path", "prefix", "seed", "cleanup", "author", "teammates")
 _IN_MEMORY = ("memory", "inmemory")
@@ -46,9 +46,9 @@ def _from_string(spec: str) -> Workspace:
 
 
 def _from_mapping(spec: Mapping[str, Any]) -> Workspace | WorkspaceMembership:
-    unknown = [str(key) for key in spec if key not in _KEYS]
-    if unknown:
-        raise ConfigError(f"a workspace has no key {', '.join(unknown)}; it may have {', '.join(_KEYS)}")
+    for key in spec:
+        if key not in _KEYS:
+            raise unknown("workspace", key, _KEYS)
     workspace = _backend(spec)
     if "author" in spec or "teammates" in spec:
         return workspace.member(spec.get("author"), teammates=spec.get("teammates"))

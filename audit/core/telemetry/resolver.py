@@ -8,7 +8,7 @@ from typing import Any
 from audit.core.telemetry.base import NoTelemetry, Telemetry
 from audit.core.telemetry.otel import OTelTelemetry
 from audit.core.telemetry.sinks import ConsoleTelemetry, FileTelemetry, InMemoryTelemetry
-from loom.errors import ConfigError
+from loom.errors import ConfigError, unknown
 
 _OPTIONS: Mapping[str, frozenset[str]] = {
     "none": frozenset(),
@@ -48,8 +48,9 @@ def _from_mapping(spec: Mapping[str, Any]) -> Telemetry:
 def _made(word: str, options: Mapping[str, Any]) -> Telemetry:
     if word not in _OPTIONS:
         raise ConfigError(f"telemetry: no backend {word!r}; there are none, memory, console, otel, file:<path>")
-    if unknown := sorted(set(options) - _OPTIONS[word]):
-        raise ConfigError(f"telemetry: the backend {word} does not know {', '.join(unknown)}")
+    for key in options:
+        if key not in _OPTIONS[word]:
+            raise unknown(f"telemetry {word!r}", key, ("backend", *_OPTIONS[word]))
     match word:
         case "file":
             if not options.get("path"):

@@ -347,8 +347,45 @@ def test_what_cannot_be_is_refused_at_construction(options: dict[str, Any], mess
 def test_other_wrong_arguments_are_python_errors() -> None:
     with pytest.raises(ValueError, match="max_stop_hook_iterations"):
         Agent("", model="echo", max_stop_hook_iterations=-1)
+    with pytest.raises(ValueError, match="max_turns is 1 or more, not 0"):
+        Agent("", model="echo", max_turns=0)
     with pytest.raises(TypeError, match="audit_log"):
         Agent("", model="echo", audit_log=3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="instructions is a text, not 3"):
+        Agent(3, model="echo")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["budget", "retry_policy", "secrets", "hooks", "approval_handler"])
+def test_a_part_that_cannot_do_what_it_is_for_is_refused_by_its_name(name: str) -> None:
+    with pytest.raises(TypeError, match=name):
+        Agent("", model="echo", **{name: "x"})
+
+
+def test_a_stop_hook_that_cannot_be_called_is_refused() -> None:
+    with pytest.raises(TypeError, match="stop_hooks: 'x' cannot be called"):
+        Agent("", model="echo", stop_hooks=["x"])  # type: ignore[list-item]
+
+
+async def test_an_effort_that_does_not_exist_is_refused_before_any_model_is_asked() -> None:
+    with pytest.raises(ConfigError, match=r"effort is one of minimal, .*, not 'hgih'"):
+        Agent("", model="echo", effort="hgih")
+    with pytest.raises(ConfigError, match="not 'hgih'"):
+        await Agent("", model="echo").run("x", effort="hgih")
+
+
+async def test_limits_and_rules_that_are_empty_collections_still_count() -> None:
+    class Ledger(StandardBudget, list[str]): ...
+
+    class Rules(StandardPermissions, list[str]): ...
+
+    limited = Agent("", model="echo", budget=Ledger(BudgetConfig(max_tokens=1)))
+    ruled = Agent(
+        "", model=ScriptedModel([calls("add", a=1, b=2)]), tools=[add], permissions=Rules(denied_tools=["add"])
+    )
+    results = [e.payload["result"] async for e in ruled.stream("x") if e.kind is EventKind.TOOL_RESULT]
+
+    assert (await limited.run("one two three")).interrupted
+    assert [result.denied for result in results] == [True]
 
 
 @pytest.mark.parametrize(

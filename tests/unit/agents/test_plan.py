@@ -367,7 +367,7 @@ def test_a_plan_itself_is_what_runs_begin_with() -> None:
         ("workspace", "needs a workspace"),
         ({"mirror": True}, "living_plan.mirror needs a workspace"),
         ({"include_recall": True}, "living_plan.include_recall needs a workspace"),
-        ({"mirorr": True}, "no key mirorr"),
+        ({"mirorr": True}, "living_plan has no 'mirorr'; did you mean 'mirror'"),
         ({"seed_plan": 7}, "seed_plan is a LivingPlan or"),
         ("always", "living_plan is 'always'"),
         (3, "living_plan is 3"),

@@ -168,7 +168,7 @@ def test_a_name_or_teammates_make_a_membership() -> None:
         ({"backend": "cloud"}, "no workspace backend 'cloud'"),
         ({"backend": "disk"}, "needs a path"),
         ({}, "no workspace backend None"),
-        ({"backend": "memory", "pathh": "x"}, "no key pathh"),
+        ({"backend": "memory", "pathh": "x"}, "workspace has no 'pathh'; did you mean 'path'"),
         (42, "not int"),
     ],
 )

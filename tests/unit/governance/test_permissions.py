@@ -66,6 +66,15 @@ async def test_each_user_has_his_own_rule_and_the_rest_the_default() -> None:
     assert said == {"ann": "allow", "ben": "ask", None: "deny"}
 
 
+async def test_rules_of_each_user_can_be_said_in_data() -> None:
+    spec = {"backend": "per_user", "default": "strict", "policies": {"ann": {"denied_tools": ["read"]}}}
+    permissions = resolve_permissions(spec)
+
+    said = {user: (await permissions.check(call("read"), context={}, user_id=user)).decision for user in ("ann", "ben")}
+
+    assert said == {"ann": "deny", "ben": "allow"}
+
+
 def test_rules_are_made_of_names_and_mappings() -> None:
     assert isinstance(resolve_permissions(None), AllowAll)
     assert isinstance(resolve_permissions("allow_all"), AllowAll)
@@ -80,7 +89,19 @@ def test_rules_are_made_of_names_and_mappings() -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    ["lax", {"backend": "opa"}, {"denied": ["bash"]}, {"mode": "yolo"}, {"denied_tools": "bash"}, 7, AllowAll],
+    [
+        "lax",
+        {"backend": "opa"},
+        {"denied": ["bash"]},
+        {"mode": "yolo"},
+        {"denied_tools": "bash"},
+        7,
+        AllowAll,
+        {"backend": "per_user"},
+        {"backend": "per_user", "default": "strict", "policies": ["ann"]},
+        {"backend": "per_user", "default": "strict", "policies": {"ann": "lax"}},
+        {"backend": "per_user", "mode": "x"},
+    ],
 )
 def test_a_rule_that_does_not_exist_is_refused(spec: Any) -> None:
     with pytest.raises(ConfigError, match="permissions"):

@@ -99,7 +99,7 @@ def test_a_mapping_can_leave_facts_out_or_bring_an_embedder() -> None:
         ("postgres", "not part|no memory|needs"),
         ({"backend": "mongo"}, "no memory backend 'mongo'"),
         ({"path": "x"}, "no memory backend None"),
-        ({"backend": "inmemory", "pathh": "x"}, "no key 'pathh'"),
+        ({"backend": "inmemory", "pathh": "x"}, "memory has no 'pathh'; did you mean 'path'"),
         ({"backend": "inmemory", "path": "x", "url": "y"}, "location twice"),
         ({"backend": "inmemory", "embedder": "bert"}, "no embedder 'bert'"),
         (object(), "object is not a memory: it has no working"),
