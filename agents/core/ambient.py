@@ -12,6 +12,8 @@ from agents.core import background
 from agents.core.architectures.base import Dependencies, Emit
 from agents.core.runtime.base import Steps
 from agents.core.tools.base import ToolHost
+from audit.core.log import AuditLog
+from audit.core.telemetry import Telemetry
 from loom.context import RunContext
 from loom.events import Event
 from memory.core.protocol import Memory
@@ -27,6 +29,8 @@ class Ambient:
     `parent` is the run that a worker belongs to: budget, permissions, hooks, approvals, audit log and telemetry that
     the worker has none of are the parent's. `around_tools` puts what a team lends around the worker's own tools,
     and `briefing` follows the worker's own instructions.
+
+    `audit_log` and `telemetry` are for the steps of workflows that have none; an agent has its own or its parent's.
     """
 
     context: RunContext
@@ -37,6 +41,8 @@ class Ambient:
     path: str = ""
     response_tone: str | None = None
     workspace: Any | None = None
+    audit_log: AuditLog | None = None
+    telemetry: Telemetry | None = None
     parent: Dependencies | None = None
     around_tools: Callable[[ToolHost], ToolHost] | None = None
     briefing: str = ""

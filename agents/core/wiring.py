@@ -197,10 +197,20 @@ class _NoModel:
 
 
 def bare_dependencies(ambient: Ambient, tools: ToolHost) -> Dependencies:
-    """What calling a tool takes outside of any agent."""
+    """What calling a tool takes outside of any agent: the gate is that of the surrounding run, where there is one."""
+    if ambient.parent is not None:
+        return replace(
+            ambient.parent,
+            tools=tools,
+            memory=ambient.memory or ambient.parent.memory,
+            context=ambient.context,
+            emit=ambient.emit,
+            path=ambient.path,
+            desk=None,
+        )
     return Dependencies(
         model=_NoModel(),
-        memory=Nothing(),
+        memory=ambient.memory or Nothing(),
         runtime=ambient.runtime or InProcRuntime(),
         tools=tools,
         budget=NoBudget(),
@@ -213,5 +223,8 @@ def bare_dependencies(ambient: Ambient, tools: ToolHost) -> Dependencies:
         fast_runtime=ambient.runtime is None,
         context=ambient.context,
         emit=ambient.emit,
+        streaming=ambient.streaming,
         path=ambient.path,
+        response_tone=ambient.response_tone,
+        workspace=ambient.workspace,
     )

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agents.core.tools.base import CallAt, ToolEvent, ToolHost
 from agents.core.tools.parameters import check_schema
 from loom.errors import InvalidArguments
 from loom.messages import ToolCall, ToolDef, ToolResult
+
+if TYPE_CHECKING:
+    from agents.core.architectures.base import AgentSession, Dependencies
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,11 @@ class TeamTools:
             return await self._inner.call(tool, args, call_id=call_id)
         return await self._run(self._tools[tool], ToolCall(id=call_id, tool=tool, args=dict(args)), call_id)
 
-    async def call_at(self, call: ToolCall, key: str) -> ToolResult | None:
+    async def call_at(self, call: ToolCall, key: str, session: AgentSession, deps: Dependencies) -> ToolResult | None:
         if call.tool in self._tools:
             return await self._run(self._tools[call.tool], call, key)
         inner: CallAt | None = getattr(self._inner, "call_at", None)
-        return await inner(call, key) if inner is not None else None
+        return await inner(call, key, session, deps) if inner is not None else None
 
     def watch(self) -> AsyncIterator[ToolEvent]:
         return self._inner.watch()

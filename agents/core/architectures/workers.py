@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from agents.core import execution
 from agents.core.ambient import Ambient
 from agents.core.architectures.asking import Backdrop, told
-from agents.core.architectures.base import AgentSession, Dependencies
+from agents.core.architectures.base import AgentSession, Dependencies, Emit
 from agents.core.architectures.lent_memory import PERSISTENT, Lent
 from agents.core.result import RunResult
 from agents.core.tools.base import ToolHost
@@ -72,7 +72,7 @@ class Crew:
             context=deps.context.with_overrides(session_id=session_id),
             runtime=None if deps.fast_runtime else deps.runtime,
             memory=Lent(deps.memory, self.session.id, passing),
-            emit=self._forward if deps.emit is not None else None,
+            emit=None if deps.emit is None else without_ends(deps.emit),
             streaming=deps.streaming,
             path=path,
             response_tone=deps.response_tone,
@@ -133,9 +133,15 @@ class Crew:
             return None
         return self.deps.workspace.member(name, teammates=[other for other in self.names if other != name])
 
-    async def _forward(self, event: Event) -> None:
-        if event.kind not in _OWN and self.deps.emit is not None:
-            await self.deps.emit(event)
+
+def without_ends(emit: Emit) -> Emit:
+    """A listener that hears of all that happens in a nested run but its beginning and its end."""
+
+    async def forward(event: Event) -> None:
+        if event.kind not in _OWN:
+            await emit(event)
+
+    return forward
 
 
 def enlist(

@@ -99,7 +99,7 @@ async def _judged(session: AgentSession, deps: Dependencies, call: ToolCall, key
         return await _instead(deps, call, key, ToolResult.denied_(call.id, verdict.reason))
     if isinstance(verdict, Answer):
         return await _instead(deps, call, key, ToolResult.success(call.id, verdict.text))
-    result = await _run_observed(deps, Permitted(call, verdict.call), key)
+    result = await _run_observed(session, deps, Permitted(call, verdict.call), key)
     if not deps.fast_hooks:
         await deps.gate.returned(action, result)
     return result
@@ -200,19 +200,19 @@ async def _replayed(call: ToolCall) -> ToolResult:
     raise RuntimeJournalError(f"the result of {call.tool} was recorded and is gone")
 
 
-async def _run_observed(deps: Dependencies, permitted: Permitted, key: str) -> ToolResult:
+async def _run_observed(session: AgentSession, deps: Dependencies, permitted: Permitted, key: str) -> ToolResult:
     if deps.fast_telemetry:
-        return await _run_journaled(deps, permitted, key)
+        return await _run_journaled(session, deps, permitted, key)
     from audit.core import telemetry
 
     return await telemetry.observe_tool(
-        deps.telemetry, permitted.call, deps.context, lambda: _run_journaled(deps, permitted, key)
+        deps.telemetry, permitted.call, deps.context, lambda: _run_journaled(session, deps, permitted, key)
     )
 
 
-async def _run_journaled(deps: Dependencies, permitted: Permitted, key: str) -> ToolResult:
+async def _run_journaled(session: AgentSession, deps: Dependencies, permitted: Permitted, key: str) -> ToolResult:
     call_at: CallAt | None = getattr(deps.tools, "call_at", None)
-    if call_at is not None and (nested := await call_at(permitted.call, key)) is not None:
+    if call_at is not None and (nested := await call_at(permitted.call, key, session, deps)) is not None:
         return nested
     idempotency_key = f"{deps.context.run_id}:{key}"
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, Field
 
 from loom.messages import ToolCall, ToolDef, ToolResult, utcnow
 
+if TYPE_CHECKING:
+    from agents.core.architectures.base import AgentSession, Dependencies
+
 # A host may have `call_at`, for tools whose work is made of journaled steps itself, such as running an agent. It is
-# given the call and the path of its step, is not recorded as a step, and answers None for an ordinary tool.
-CallAt = Callable[[ToolCall, str], Awaitable[ToolResult | None]]
+# given the call, the path of its step and the run that calls, is not recorded as a step, and answers None for an
+# ordinary tool.
+CallAt = Callable[[ToolCall, str, "AgentSession", "Dependencies"], Awaitable[ToolResult | None]]
 
 
 class ToolEvent(BaseModel):

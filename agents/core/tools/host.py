@@ -7,15 +7,18 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from difflib import get_close_matches
 from time import perf_counter
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet
 
 import anyio
 
-from agents.core.tools.base import ToolEvent
+from agents.core.tools.base import CallAt, ToolEvent
 from agents.core.tools.tool import Tool, as_tool
 from loom.errors import ConfigError
-from loom.messages import ToolDef, ToolResult, utcnow
+from loom.messages import ToolCall, ToolDef, ToolResult, utcnow
+
+if TYPE_CHECKING:
+    from agents.core.architectures.base import AgentSession, Dependencies
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +28,7 @@ class InProcessToolHost:
 
     def __init__(self, tools: Sequence[Tool | Callable[..., Any]] | None = None) -> None:
         self._tools: dict[str, Tool] = {}
+        self._nesting: bool | None = None  # not looked at yet
         self._watches: WeakSet[_Watch] | None = None
         for item in tools or ():
             made = as_tool(item)
@@ -36,6 +40,7 @@ class InProcessToolHost:
         made = as_tool(item)
         known = made.name in self._tools
         self._tools[made.name] = made
+        self._nesting = None
         self._announce("updated" if known else "added", made.name)
         return made
 
@@ -43,11 +48,15 @@ class InProcessToolHost:
         """Take a tool away. False when there was none of that name."""
         if self._tools.pop(name, None) is None:
             return False
+        self._nesting = None
         self._announce("removed", name)
         return True
 
     def get(self, name: str) -> Tool | None:
         return self._tools.get(name)
+
+    def tools(self) -> list[Tool]:
+        return list(self._tools.values())
 
     async def list_tools(self, *, query: str | None = None) -> list[ToolDef]:
         """All tools, or those with the query in their name or description."""
@@ -75,6 +84,17 @@ class InProcessToolHost:
             return ToolResult.error_(call_id, _reason(exc), duration_ms=took, started_at=started_at)
         took = (perf_counter() - start) * 1000
         return ToolResult.success(call_id, output, duration_ms=took, started_at=started_at)
+
+    @property
+    def call_at(self) -> CallAt | None:
+        """The way to tools that run within the run that calls them; None where there are none."""
+        if self._nesting is None:
+            self._nesting = any(hasattr(tool, "call_at") for tool in self._tools.values())
+        return self._call_at if self._nesting else None
+
+    async def _call_at(self, call: ToolCall, key: str, session: AgentSession, deps: Dependencies) -> ToolResult | None:
+        call_at: CallAt | None = getattr(self._tools.get(call.tool), "call_at", None)
+        return None if call_at is None else await call_at(call, key, session, deps)
 
     def watch(self) -> AsyncIterator[ToolEvent]:
         """What is added, replaced and removed from now on, until the iterator is dropped.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from agents.core.tools.base import CallAt, ToolEvent, ToolHost
 from loom.messages import ToolCall, ToolDef, ToolResult
+
+if TYPE_CHECKING:
+    from agents.core.architectures.base import AgentSession, Dependencies
 
 
 class Joined:
@@ -48,6 +51,6 @@ class Joined:
                 return host
         return self._hosts[-1]
 
-    async def _call_at(self, call: ToolCall, key: str) -> ToolResult | None:
+    async def _call_at(self, call: ToolCall, key: str, session: AgentSession, deps: Dependencies) -> ToolResult | None:
         call_at: CallAt | None = getattr(await self._host_of(call.tool), "call_at", None)
-        return await call_at(call, key) if call_at is not None else None
+        return await call_at(call, key, session, deps) if call_at is not None else None

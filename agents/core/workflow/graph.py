@@ -18,7 +18,8 @@ from agents.core.runtime.engine import Answer
 from agents.core.tools.tool import Tool
 from agents.core.workflow import drawing
 from agents.core.workflow.nodes import END, START, Choice, End, FanOut, Node, StepLike, Target, check_step, name_of
-from agents.core.workflow.run import WorkflowResult, WorkflowRun
+from agents.core.workflow.run import WorkflowResult, WorkflowRun, plain
+from agents.core.workflow.tool import WorkflowTool
 from agents.core.workspace.resolver import resolve_workspace
 from audit.core.log import AuditLog, resolve_audit_log
 from audit.core.telemetry import NoTelemetry, Telemetry
@@ -180,12 +181,13 @@ class Workflow:
 
     async def answer(self, input: Any, ambient: Ambient, *, output_schema: Any = None) -> Answer:
         """Run as a program of the platform: text as it is, any other output as JSON and as the typed value."""
-        output = (await self.execute(input, ambient)).output
-        value = output.model_dump(mode="json") if isinstance(output, BaseModel) else output
-        return Answer(value) if isinstance(value, str) else Answer(canonical(value), value)
+        result = await self.execute(input, ambient)
+        value = plain(result.output)
+        text, parsed = (value, None) if isinstance(value, str) else (canonical(value), value)
+        return Answer(text, parsed, result.interruption_reason)
 
     def as_tool(self, *, name: str | None = None, description: str | None = None, input_arg: str = "input") -> Tool:
-        """The workflow as a tool of one text argument. It runs for its caller's user, in a session of its own."""
+        """The workflow as a tool of one text argument, run as a part of the run that calls it; see `WorkflowTool`."""
 
         async def call(**kwargs: Any) -> Any:
             caller = get_run_context()
@@ -193,7 +195,8 @@ class Workflow:
             return (await self.run(kwargs[input_arg], user_id=caller.user_id, metadata=metadata)).output
 
         schema = {"type": "object", "properties": {input_arg: {"type": "string"}}, "required": [input_arg]}
-        return Tool(name or self.name, description or f"Run the workflow {self.name}.", call, schema)
+        text = description or f"Run the workflow {self.name}."
+        return WorkflowTool(name or self.name, text, call, schema, workflow=self, input_arg=input_arg)
 
     def to_mermaid(self) -> str:
         return drawing.mermaid(self)

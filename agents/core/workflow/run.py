@@ -35,12 +35,20 @@ if TYPE_CHECKING:
 
 @dataclass
 class WorkflowResult:
-    """What a workflow came to: the last output, the nodes in the order of their visits, and each one's last output."""
+    """What a workflow came to: the last output, the nodes in the order of their visits, and each one's last output.
+
+    An agent that was cut short leaves what it has said to the next step; the first one's reason is kept.
+    """
 
     output: Any
     visited: list[str] = field(default_factory=list)
     per_step: dict[str, Any] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
+    interruption_reason: str | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        return self.interruption_reason is not None
 
     @property
     def cost_usd(self) -> float:
@@ -58,10 +66,19 @@ class WorkflowRun:
     def __init__(self, workflow: Workflow, ambient: Ambient) -> None:
         self._workflow = workflow
         self._ambient = ambient.with_own(
-            memory=workflow.memory, response_tone=workflow.response_tone, workspace=workflow.workspace
+            memory=workflow.memory,
+            response_tone=workflow.response_tone,
+            workspace=workflow.workspace,
+            audit_log=workflow.audit_log,
+            telemetry=None if type(workflow.telemetry) is NoTelemetry else workflow.telemetry,
         )
         self._visits: Counter[str] = Counter()
         self._result = WorkflowResult(output=None)
+
+    @property
+    def usage(self) -> Usage:
+        """What the run has cost so far, also when it failed."""
+        return self._result.usage
 
     async def run(self, input: Any) -> WorkflowResult:
         async with set_run_context(self._ambient.context):
@@ -124,13 +141,13 @@ class WorkflowRun:
         await self._tell(EventKind.WORKFLOW_STEP_STARTED, node=node.name)
         await self._audit("step_started", node=node.name)
         try:
-            if type(self._workflow.telemetry) is NoTelemetry:
+            if self._ambient.telemetry is None:
                 output = await self._tried(node, value)
             else:
                 context = self._ambient.context
                 whose = {"user_id": context.user_id, "session_id": context.session_id}
                 about = {"step": node.name, "pattern": self._workflow.name}
-                async with self._workflow.telemetry.trace("loom.workflow.step", **about, **whose):
+                async with self._ambient.telemetry.trace("loom.workflow.step", **about, **whose):
                     output = await self._tried(node, value)
             output = self._stated(before, output, f"the result of step {node.name!r}")
         except Exception as error:
@@ -187,19 +204,11 @@ class WorkflowRun:
             return await self._call_tool(step, value, name)
         if isinstance(step, Agent):
             result = await execution.execute(step, prompt_of(plain(value)), self._ambient.below(name))
-            self._spend(
-                Usage(
-                    input_tokens=result.tokens_in,
-                    cached_input_tokens=result.cached_tokens_in,
-                    cache_write_tokens=result.cache_write_tokens,
-                    output_tokens=result.tokens_out,
-                    cost_usd=result.cost_usd,
-                )
-            )
+            self._count(result.usage, name, result.interruption_reason)
             return result.value
         if hasattr(step, "answer") and hasattr(step, "execute"):
             nested: WorkflowResult = await step.execute(value, self._ambient.below(name))
-            self._spend(nested.usage)
+            self._count(nested.usage, name, nested.interruption_reason)
             return nested.output
         return await self._call(step, value, name)
 
@@ -229,16 +238,20 @@ class WorkflowRun:
         call = ToolCall(id=f"{name}/tool:call_1", tool=tool.name, args=args, tool_def=tool.to_def())
         session = AgentSession(self._ambient.context.session_id or "", "")
         [result] = await loop.call_tools(session, deps, [call], step=name)
+        self._count(session.cumulative_usage, name, None)
         if result.denied:
             raise PermissionDenied(tool.name, result.reason or "")
         if not result.ok:
             raise ToolError(f"{tool.name}: {result.error}", tool=tool.name)
         return result.output
 
-    # --- telling ------------------------------------------------------------------------------------------------------
-
-    def _spend(self, usage: Usage) -> None:
+    def _count(self, usage: Usage, name: str, interruption_reason: str | None) -> None:
+        """Add what a step has cost, and why it was cut short if it was."""
         self._result.usage += usage
+        if interruption_reason is not None and self._result.interruption_reason is None:
+            self._result.interruption_reason = f"{name}:{interruption_reason}"
+
+    # --- telling ------------------------------------------------------------------------------------------------------
 
     async def _tell(self, kind: EventKind, **payload: Any) -> None:
         if self._ambient.emit is None:
@@ -252,7 +265,7 @@ class WorkflowRun:
         await self._ambient.emit(event)
 
     async def _audit(self, action: str, **payload: Any) -> None:
-        log, context = self._workflow.audit_log, self._ambient.context
+        log, context = self._ambient.audit_log, self._ambient.context
         if log is not None:
             payload = {"workflow": self._workflow.name, **payload}
             await log.append(
