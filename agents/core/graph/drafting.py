@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agents.core.graph.values import AgentGraph, Edge, Kind, Node, Subgraph
+from agents.core.tools.host import InProcessToolHost
 from loom.messages import ToolDef
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ _RESERVED = frozenset(
 class Draft:
     """A picture under way. Every agent and workflow is drawn once, and pointed to when it comes again.
 
-    `tools` are those of the agents that are listed, by the agent's `id()`. `agents` are all that were drawn.
+    `tools` are those of the agents that were asked, by the agent's `id()`; of the others, those in this process are
+    drawn. `agents` are all that were drawn.
     """
 
     def __init__(self, tools: Mapping[int, Sequence[ToolDef]] | None = None) -> None:
@@ -75,9 +77,12 @@ class Draft:
 
     def _furnish(self, agent: Agent, name: str, here: str, within: Subgraph, kind: Kind) -> None:
         self.agents.append(agent)
-        for tool in self._tools.get(id(agent), ()):
+        tools = self._tools.get(id(agent))
+        for tool in _in_process(agent.tool_host) if tools is None else tools:
             label = tool.name if tool.server is None else f"{tool.name}\n{tool.server}"
-            self._edge(here, self._node(label, "tool", within, f"{here}_{tool.name}"), "uses")
+            there = self._node(label, "tool", within, f"{here}_{tool.name}")
+            self._edge(here, there, "uses")
+            self._behind(_tool_of(agent, tool.name), there, within)
         # Below the first agent, memory that was not given is that of the surroundings.
         self._memory(agent, agent.memory if kind == "agent" else agent.own_memory, here, within)
         self._kit(agent, here, within)
@@ -143,7 +148,9 @@ class Draft:
             self._edge(here, known, "is")
             return here
         if hasattr(step, "input_schema"):
-            return self._node(name, "tool", within, name)
+            here = self._node(name, "tool", within, name)
+            self._behind(step, here, within)
+            return here
         here = self._node(name, "step", within, name)
         if hasattr(step, "choices"):
             self._nested(step, here, within)
@@ -153,6 +160,11 @@ class Draft:
             for node in step.nodes:
                 self._edge(here, self.step(node.step, node.name, group))
         return here
+
+    def _behind(self, tool: Any, here: str, within: Subgraph) -> None:
+        """Draw the workflow that a tool runs, if it does."""
+        if (workflow := getattr(tool, "workflow", None)) is not None:
+            self._nested(workflow, here, within)
 
     def _nested(self, workflow: Workflow, here: str, within: Subgraph) -> None:
         if id(workflow) not in self._drawn:
@@ -199,6 +211,16 @@ def ways(workflow: Workflow) -> list[tuple[Any, Any, str]]:
             found.append((source, choice.default, "default"))
     left = {source for source, _, _ in found}
     return found + [(name, None, "") for name in workflow.nodes if name not in left]
+
+
+def _in_process(host: Any) -> list[ToolDef]:
+    """The tools of a host that can be seen without asking anybody."""
+    return [tool.to_def() for tool in host.tools()] if isinstance(host, InProcessToolHost) else []
+
+
+def _tool_of(agent: Agent, name: str) -> Any:
+    """The tool itself, where it is in this process."""
+    return agent.tool_host.get(name) if isinstance(agent.tool_host, InProcessToolHost) else None
 
 
 def _titled(agent: Agent, name: str) -> str:

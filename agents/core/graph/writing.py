@@ -28,7 +28,9 @@ async def build_graph(agent: Agent | Workflow, *, title: str = "Agent") -> Agent
 
     Tool servers are asked for their tools; one that cannot be reached is drawn as a tool that says so.
     """
-    tools = {id(one): await _offered(one) for one in _draft(agent, Draft()).agents}
+    tools: dict[int, Sequence[ToolDef]] = {}
+    while unasked := [one for one in _draft(agent, Draft(tools)).agents if id(one) not in tools]:
+        tools |= {id(one): await _offered(one) for one in unasked}
     return _draft(agent, Draft(tools)).graph(title)
 
 

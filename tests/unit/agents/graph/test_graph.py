@@ -260,3 +260,18 @@ async def test_a_missing_drawing_library_is_named_with_the_command_that_installs
     with pytest.raises(Unavailable, match=r"pip install 'loom\[graph\]'"):
         await agent("clerk").generate_graph(tmp_path / "a.svg")
     assert not (tmp_path / "a.svg").exists()
+
+
+async def test_a_workflow_behind_a_tool_is_drawn_with_the_agents_in_it() -> None:
+    status = Workflow.chain([agent("finder", tools=[search_web])], name="status").as_tool()
+
+    graph = await build_graph(agent("desk", tools=[status]))
+    stepwise = await build_graph(Workflow.chain([status], name="outer"))
+
+    assert arrows(graph) >= {
+        ("desk", "uses", "status"),
+        ("status", "runs", "START"),
+        ("START", "", "finder"),
+        ("finder", "uses", "search_web"),
+    }
+    assert ("status", "runs", "START") in arrows(stepwise)
