@@ -21,7 +21,7 @@ from agents.core.concurrency import together
 from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.tool import Tool
 from agents.core.wiring import bare_dependencies
-from agents.core.workflow.nodes import START, FanOut, Node, StepLike, Target, name_of
+from agents.core.workflow.nodes import START, Choice, FanOut, Node, StepLike, Target, name_of
 from audit.core.telemetry import NoTelemetry
 from governance.core.retry import compute_backoff
 from loom.context import set_run_context
@@ -110,12 +110,24 @@ class WorkflowRun:
         choice = self._workflow.choices.get(here)
         if choice is None:
             return self._workflow.edges.get(here) if isinstance(here, str) else None
-        said = choice.choose(value)
-        key = str(await said if inspect.isawaitable(said) else said)
+        key = await self._chosen(choice, here, value)
         target = choice.routes.get(key, choice.default)
         if target is None:
             raise RuntimeError(f"after {here!r} there is no way for {key!r}; there are {', '.join(choice.routes)}")
         return target
+
+    async def _chosen(self, choice: Choice, here: Target, value: Any) -> str:
+        """What the function says. It is a step: a replay must go the same way, whatever the function looks at."""
+
+        async def choose(value: Any) -> str:
+            said = choice.choose(value)
+            return str(await said if inspect.isawaitable(said) else said)
+
+        if self._ambient.runtime is None:
+            return await choose(value)
+        place = f"{here}#{self._visits[here]}" if isinstance(here, str) else here.value
+        key: str = await self._ambient.runtime.step(f"{self._ambient.path}choice:{place}", choose, value)
+        return key
 
     def _stated(self, before: Any, value: Any, whose: str) -> Any:
         """The value as the workflow's state, where it has one.

@@ -584,7 +584,8 @@ async def test_step_names_are_unique_also_in_cycles_and_for_functions_with_names
     )
     result, journal = await run_journaled(workflow, 1)
     keys = [key for kind, key in journal.steps if kind.endswith("completed")]
-    assert len(keys) == len(set(keys)) == 6
+    assert len(keys) == len(set(keys)) == 8
+    assert {key for key in keys if key.startswith("choice:")} == {"choice:both#1", "choice:both#2"}
     assert {kind for kind, _ in journal.steps} == {"architecture.step.started", "architecture.step.completed"}
     again, later = await run_journaled(workflow, 1, journal.records)
     assert (again.output, later.texts) == (result.output, [])
