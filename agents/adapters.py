@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import anyio
 from anyio.abc import TaskGroup
@@ -14,137 +15,47 @@ from django.db import DataError
 from agents import stream
 from agents.core.agent import prompt_of
 from agents.core.runtime.journal import JournalSession
-from agents.core.runtime.written import storable
+from agents.core.runtime.writer import Append, StoredJournal, Writer
 from agents.models import Run
 from governance.tenancy import unit
-from loom.errors import Conflict, Invalid, Unavailable
-from loom.events import Event, EventKind, Record
+from loom.errors import Invalid
+from loom.events import Event, EventKind
 from loom.messages import Message, Role
 from memory.core.nothing import Nothing
 
 _DELTAS_A_SECOND = 20
 
 
-@dataclass(frozen=True)
-class Append:
-    """Records for one run's journal, written under a fence."""
-
-    run_id: UUID
-    fence: int
-    records: Sequence[Record]
-
-
-Write = Callable[[UUID, Sequence[Append]], Awaitable[Mapping[UUID, int]]]
+Write = Callable[[UUID, Sequence[Append[UUID]]], Awaitable[Mapping[UUID, int]]]
 
 
 class JournalWriter:
-    """Writes the journals of all runs of this process: one statement takes what has gathered while the last one ran.
+    """Writes the journals of all runs of this process, each tenant's by themselves, and tells who watches.
 
-    At most one statement is under way for a tenant, so each run's records keep their order; under load a statement
-    carries many runs' records, so a hundred runs cost hardly more commits than one.
+    `write` answers with the `seq` that each run's records begin after.
     """
 
     def __init__(self, write: Write, group: TaskGroup) -> None:
         self._write, self._group = write, group
-        self._dirty: dict[UUID, dict[UUID, RunJournal]] = {}
-        self._busy: set[UUID] = set()
+        self._writers: WeakValueDictionary[UUID, Writer[UUID]] = WeakValueDictionary()
 
-    def journal(self, tenant_id: UUID, run_id: UUID, fence: int) -> RunJournal:
-        return RunJournal(self, tenant_id, run_id, fence)
+    def journal(self, tenant_id: UUID, run_id: UUID, fence: int) -> StoredJournal[UUID]:
+        found = self._writers.get(tenant_id)
+        if found is None:
+            found = Writer(partial(self._write_and_tell, tenant_id), start=self._group.start_soon)
+            self._writers[tenant_id] = found
+        return found.journal_of(run_id, fence)
 
-    def touch(self, journal: RunJournal) -> None:
-        dirty = self._dirty.setdefault(journal.tenant_id, {})
-        other = dirty.setdefault(journal.run_id, journal)
-        if other is not journal:  # this process has taken up a run again that it holds already
-            older, dirty[journal.run_id] = sorted((other, journal), key=lambda each: each.fence)
-            older.refuse(_in_other_hands(older.run_id))
-        if journal.tenant_id not in self._busy:
-            self._busy.add(journal.tenant_id)
-            self._group.start_soon(self._drain, journal.tenant_id)
-
-    async def _drain(self, tenant_id: UUID) -> None:
+    async def _write_and_tell(self, tenant_id: UUID, appends: Sequence[Append[UUID]]) -> Mapping[UUID, int]:
         try:
-            while journals := self._dirty.pop(tenant_id, None):
-                # What a cancelled run has already done must still be written.
-                with anyio.CancelScope(shield=True):
-                    await self._write_batch(tenant_id, list(journals.values()))
-        finally:
-            self._busy.discard(tenant_id)
-
-    async def _write_batch(self, tenant_id: UUID, journals: Sequence[RunJournal]) -> None:
-        appends = [journal.take() for journal in journals]
-        try:
-            written = await self._write(tenant_id, appends)
+            before = await self._write(tenant_id, appends)
         except DataError as error:
-            if len(journals) == 1:
-                journals[0].refuse(Invalid(f"a record cannot be stored: {error}", run_id=str(journals[0].run_id)))
-                return
-            for journal, append in zip(journals, appends, strict=True):  # one run's bad record is not the others' fault
-                journal.put_back(append)
-                await self._write_batch(tenant_id, [journal])
-            return
-        except Exception as error:  # whatever the database says, the runs must hear that nothing was written
-            for journal in journals:
-                journal.refuse(Unavailable(f"the journal cannot be written: {error}", run_id=str(journal.run_id)))
-            return
-        for journal, append in zip(journals, appends, strict=True):
-            if append.run_id not in written:
-                journal.refuse(_in_other_hands(append.run_id))
-                continue
-            journal.confirm()
-            seq = written[append.run_id] + len(append.records)
-            self._group.start_soon(stream.nudge, tenant_id, append.run_id, seq, append.records[-1].kind)
-
-
-def _in_other_hands(run_id: UUID) -> Conflict:
-    return Conflict(f"run {run_id} is in other hands now", run_id=str(run_id))
-
-
-class RunJournal:
-    """The journal of one run, as its worker writes it."""
-
-    def __init__(self, writer: JournalWriter, tenant_id: UUID, run_id: UUID, fence: int) -> None:
-        self.tenant_id, self.run_id = tenant_id, run_id
-        self._writer, self.fence = writer, fence
-        self._pending: list[Record] = []
-        self._posted = self._confirmed = self._taken = 0
-        self._changed = anyio.Event()
-        self._refused: Exception | None = None
-
-    def post(self, record: Record) -> None:
-        if self._refused is not None:
-            raise self._refused
-        self._pending.append(record.model_copy(update={"data": storable(record.data)}))
-        self._posted += 1
-        self._writer.touch(self)
-
-    async def flush(self) -> None:
-        goal = self._posted
-        while self._confirmed < goal and self._refused is None:
-            await self._changed.wait()
-        if self._refused is not None:
-            raise self._refused
-
-    def take(self) -> Append:
-        records, self._pending = self._pending, []
-        self._taken = len(records)
-        return Append(self.run_id, self.fence, records)
-
-    def put_back(self, append: Append) -> None:
-        """What was taken and not written goes before what has come since."""
-        self._pending = [*append.records, *self._pending]
-
-    def confirm(self) -> None:
-        self._confirmed += self._taken
-        self._wake()
-
-    def refuse(self, reason: Exception) -> None:
-        self._refused = reason
-        self._wake()
-
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
+            raise Invalid(f"a record cannot be stored: {error}") from error
+        for append in appends:
+            if append.run_id in before:
+                seq, kind = before[append.run_id] + len(append.records), append.records[-1].kind
+                self._group.start_soon(stream.nudge, tenant_id, append.run_id, seq, kind)
+        return before
 
 
 class Listener:

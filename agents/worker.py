@@ -24,10 +24,11 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from agents import assembly, queue, services, stream
-from agents.adapters import Append, Conversation, JournalWriter, Listener
+from agents.adapters import Conversation, JournalWriter, Listener
 from agents.core.ambient import Ambient
 from agents.core.runtime import engine
 from agents.core.runtime.journal import JournalSession
+from agents.core.runtime.writer import Append
 from agents.services import Claim
 from governance.tenancy import scheduler_scope, scheduler_unit, unit
 from loom.context import RunContext
@@ -149,7 +150,7 @@ async def _fail(claim: Claim, error: LoomError) -> None:
         await stream.nudge(claim.tenant_id, claim.run_id, written[claim.run_id] + 1, record.kind)
 
 
-async def _write(tenant_id: UUID, appends: Sequence[Append]) -> Mapping[UUID, int]:
+async def _write(tenant_id: UUID, appends: Sequence[Append[UUID]]) -> Mapping[UUID, int]:
     return await unit(tenant_id, services.append_events)(appends)
 
 

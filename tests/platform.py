@@ -31,7 +31,7 @@ from django.test import Client
 from pytest_django import DjangoDbBlocker
 
 from agents import services as agents
-from agents.adapters import Append
+from agents.core.runtime.writer import Append
 from agents.models import Run
 from governance import services as governance
 from governance import tenancy

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import connection
 from psycopg.types.json import Jsonb
 
-from agents.adapters import Append
+from agents.core.runtime.writer import Append
 from agents.models import Run, RunEvent
 from loom.events import Kind, Record
 
@@ -60,7 +60,7 @@ SELECT id, before FROM run
 """
 
 
-def append_events(appends: Sequence[Append]) -> dict[UUID, int]:
+def append_events(appends: Sequence[Append[UUID]]) -> dict[UUID, int]:
     """Write records of several runs of one tenant, and what follows from them for the runs' summaries, in one
     statement.
 
@@ -88,7 +88,7 @@ _SUMMARY = (
 )  # fmt: skip
 
 
-def _summary_of(append: Append) -> dict[str, Any]:
+def _summary_of(append: Append[UUID]) -> dict[str, Any]:
     """What a batch of records adds to its run's summary."""
     usages = [r.data["value"]["usage"] for r in append.records if r.kind == Kind.MODEL_COMPLETED]
     last = append.records[-1]

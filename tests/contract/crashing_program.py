@@ -18,7 +18,7 @@ import anyio
 
 from agents.core.agent import Agent
 from agents.core.llm.scripted import ScriptedModel, ScriptedTurn
-from agents.core.runtime.store import Append
+from agents.core.runtime.writer import Append
 from agents.core.tools.tool import tool
 from loom.context import get_run_context
 from loom.events import Kind

@@ -27,7 +27,8 @@ from agents.core.runtime.journaled import JournaledRuntime, JournaledSession
 from agents.core.runtime.postgres import PostgresJournalStore, PostgresRuntime
 from agents.core.runtime.resolver import resolve_runtime
 from agents.core.runtime.sqlite import SqliteJournalStore, SqliteRuntime
-from agents.core.runtime.store import Append, InMemoryJournalStore, JournaledRun, JournalStore
+from agents.core.runtime.store import InMemoryJournalStore, JournaledRun, JournalStore
+from agents.core.runtime.writer import Append
 from agents.core.tools.tool import tool
 from agents.core.workflow.graph import Workflow
 from loom.context import RunContext, get_run_context

@@ -15,7 +15,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from agents import services
-from agents.adapters import Append
+from agents.core.runtime.writer import Append
 from agents.models import Run
 from loom.events import Record
 from tests.journeys.browser import chromium, complaints_of

@@ -43,7 +43,7 @@ class _Opened:
 
     run: JournaledRun
     session: JournaledSession
-    journal: StoredJournal
+    journal: StoredJournal[str]
     entered: int = 0
 
 
@@ -51,7 +51,7 @@ class _Opened:
 class _Here:
     """What one event loop has open. Nothing of it outlives the block that opened it."""
 
-    writer: Writer
+    writer: Writer[str]
     opening: anyio.Lock = field(default_factory=anyio.Lock)
     opened: dict[str, _Opened] = field(default_factory=dict)
 

@@ -12,7 +12,6 @@ from agents.core.runtime.journaled import JournaledRuntime
 from agents.core.runtime.store import (
     EVERYONE,
     VERSION,
-    Append,
     Everyone,
     JournaledRun,
     JournalStore,
@@ -20,6 +19,7 @@ from agents.core.runtime.store import (
     check_open,
     read_record,
 )
+from agents.core.runtime.writer import Append
 from agents.core.runtime.written import storable, written
 from loom.errors import ConfigError, Unavailable
 
@@ -158,7 +158,7 @@ class PostgresJournalStore(JournalStore):
             check_open(run, JournaledRun(*known), ended=ended)
         return int(attempt)
 
-    async def append(self, appends: Sequence[Append]) -> AbstractSet[str]:
+    async def append(self, appends: Sequence[Append[str]]) -> AbstractSet[str]:
         rows = [(append.run_id, record) for append in appends for record in append.records]
         asked = {
             "ids": [append.run_id for append in appends],

@@ -20,7 +20,6 @@ from agents.core.runtime.journaled import JournaledRuntime
 from agents.core.runtime.store import (
     EVERYONE,
     VERSION,
-    Append,
     Everyone,
     JournaledRun,
     JournalStore,
@@ -28,6 +27,7 @@ from agents.core.runtime.store import (
     check_open,
     read_record,
 )
+from agents.core.runtime.writer import Append
 from agents.core.runtime.written import written
 from loom.errors import RuntimeJournalError, Unavailable
 
@@ -93,7 +93,7 @@ class SqliteJournalStore(JournalStore):
     async def open(self, run: JournaledRun) -> int:
         return await self._unit(lambda connection: _open(connection, run))
 
-    async def append(self, appends: Sequence[Append]) -> AbstractSet[str]:
+    async def append(self, appends: Sequence[Append[str]]) -> AbstractSet[str]:
         return await self._unit(lambda connection: _append(connection, appends))
 
     async def read(self, run_id: str, step_name: str | None = None) -> list[Row]:
@@ -192,7 +192,7 @@ def _open(connection: sqlite3.Connection, run: JournaledRun) -> int:
     return int(attempt)
 
 
-def _append(connection: sqlite3.Connection, appends: Sequence[Append]) -> set[str]:
+def _append(connection: sqlite3.Connection, appends: Sequence[Append[str]]) -> set[str]:
     held = set()
     for append in appends:
         changed = connection.execute(

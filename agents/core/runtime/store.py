@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
+from agents.core.runtime.writer import Append
 from agents.core.runtime.written import written
 from loom.errors import Conflict, RuntimeJournalError
-from loom.events import Kind, Record
+from loom.events import Record
 
 VERSION = 1  # of the rows that this code writes
 
@@ -43,19 +44,6 @@ class JournaledRun:
     def bare(cls, session_id: str) -> JournaledRun:
         """The journal of `runtime.session(session_id)`: no agent's run, and never at its end."""
         return cls(session_id, None, session_id, resumable=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Append:
-    """Records for one run. With a `fence` they are written only while that attempt holds the run."""
-
-    run_id: str
-    fence: int | None
-    records: Sequence[Record]
-
-    @property
-    def ends(self) -> bool:
-        return any(record.kind in Kind.TERMINAL for record in self.records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +76,7 @@ class JournalStore(Protocol):
         """
         ...
 
-    async def append(self, appends: Sequence[Append]) -> AbstractSet[str]:
+    async def append(self, appends: Sequence[Append[str]]) -> AbstractSet[str]:
         """Write in one transaction; on disk when it returns. Gives the ids of the runs that were written to."""
         ...
 
@@ -179,7 +167,7 @@ class InMemoryJournalStore(JournalStore):
         kept.attempt += 1
         return kept.attempt
 
-    async def append(self, appends: Sequence[Append]) -> AbstractSet[str]:
+    async def append(self, appends: Sequence[Append[str]]) -> AbstractSet[str]:
         held = set()
         for append in appends:
             kept = self._runs.get(append.run_id)

@@ -2,80 +2,110 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Awaitable, Callable, Container, Coroutine, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import anyio
 
 from agents.core import background
-from agents.core.runtime.store import Append
 from agents.core.runtime.written import storable
-from loom.errors import Conflict, LoomError, Unavailable
-from loom.events import Record
+from loom.errors import Conflict, Invalid, LoomError, Unavailable
+from loom.events import Kind, Record
 
-Write = Callable[[Sequence[Append]], Awaitable[AbstractSet[str]]]
+RunId = TypeVar("RunId", bound=Hashable)
 
 
-class Writer:
-    """Writes the journals of all runs on one event loop: one transaction takes what has gathered while the last ran.
+@dataclass(frozen=True, slots=True)
+class Append(Generic[RunId]):
+    """Records for one run. With a `fence` they are written only while that attempt holds the run."""
 
-    At most one is under way, so each run's records keep their order; many runs cost hardly more commits than one.
+    run_id: RunId
+    fence: int | None
+    records: Sequence[Record]
+
+    @property
+    def ends(self) -> bool:
+        return any(record.kind in Kind.TERMINAL for record in self.records)
+
+
+Write = Callable[[Sequence[Append[RunId]]], Awaitable[Container[RunId]]]
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Writer(Generic[RunId]):
+    """Writes the journals of all runs of one store on one event loop: what has gathered while the last write ran goes
+    with the next.
+
+    At most one write is under way, so each run's records keep their order; many runs cost hardly more commits than
+    one. `write` answers with the runs that were written to, and raises Invalid for a record that cannot be. `start`
+    starts a task.
     """
 
-    def __init__(self, write: Write) -> None:
-        self._write = write
-        self._dirty: dict[int, StoredJournal] = {}
+    def __init__(self, write: Write[RunId], *, start: Callable[[Work], object] = background.start) -> None:
+        self._write, self._start = write, start
+        self._dirty: dict[RunId, StoredJournal[RunId]] = {}
         self._busy = False
 
-    def journal_of(self, run_id: str, fence: int) -> StoredJournal:
+    def journal_of(self, run_id: RunId, fence: int) -> StoredJournal[RunId]:
         return StoredJournal(self, run_id, fence)
 
-    def touch(self, journal: StoredJournal) -> None:
-        self._dirty[id(journal)] = journal
+    def touch(self, journal: StoredJournal[RunId]) -> None:
+        other = self._dirty.setdefault(journal.run_id, journal)
+        if other is not journal:  # a run that is held here already was taken up once more
+            older, self._dirty[journal.run_id] = sorted((other, journal), key=lambda each: each.fence)
+            older.refuse(_taken_over(older.run_id))
         if not self._busy:
             self._busy = True
-            background.start(self._drain)
+            self._start(self._drain)
 
     async def _drain(self) -> None:
         try:
-            while journals := list(self._dirty.values()):
-                self._dirty = {}
+            while self._dirty:
+                journals, self._dirty = list(self._dirty.values()), {}
                 # What a cancelled run has already done must still be written.
                 with anyio.CancelScope(shield=True):
-                    await self._write_batch(journals)
+                    await self._write_batch([(each, each.take()) for each in journals if not each.is_refused])
         finally:
             self._busy = False
 
-    async def _write_batch(self, journals: Sequence[StoredJournal]) -> None:
-        appends = [journal.take() for journal in journals]
+    async def _write_batch(self, batch: _Batch[RunId]) -> None:
+        if not batch:
+            return
         try:
-            held = await self._write(appends)
+            held = await self._write([append for _, append in batch])
+        except Invalid as error:
+            if len(batch) == 1:
+                _refuse(batch, error)
+                return
+            for one in batch:  # one run's bad record is not the others' fault
+                await self._write_batch([one])
         except LoomError as error:
-            for journal in journals:
-                journal.refuse(error)
-            return
+            _refuse(batch, error)
         except Exception as error:  # whatever the store says, the runs must hear that nothing was written
-            for journal in journals:
-                journal.refuse(Unavailable(f"the journal cannot be written: {error}", run_id=journal.run_id))
-            return
-        for journal in journals:
-            if journal.run_id in held:
-                journal.confirm()
-            else:
-                said = f"run {journal.run_id!r} was taken over by a later attempt"
-                journal.refuse(Conflict(said, run_id=journal.run_id))
+            _refuse(batch, Unavailable(f"the journal cannot be written: {error}"))
+        else:
+            for journal, append in batch:
+                if append.run_id in held:
+                    journal.confirm(len(append.records))
+                else:
+                    journal.refuse(_taken_over(append.run_id))
 
 
-class StoredJournal:
-    """The journal of one run, as one attempt at it writes it."""
+class StoredJournal(Generic[RunId]):
+    """The journal of one run, as one attempt at it writes it. Once a write was refused, nothing follows it."""
 
-    def __init__(self, writer: Writer, run_id: str, fence: int) -> None:
-        self.run_id = run_id
-        self._writer, self._fence = writer, fence
+    def __init__(self, writer: Writer[RunId], run_id: RunId, fence: int) -> None:
+        self.run_id, self.fence = run_id, fence
+        self._writer = writer
         self._pending: list[Record] = []
-        self._posted = self._confirmed = self._taken = 0
+        self._posted = self._confirmed = 0
         self._changed = anyio.Event()
-        self._refused: Exception | None = None
+        self._refused: LoomError | None = None
+
+    @property
+    def is_refused(self) -> bool:
+        return self._refused is not None
 
     def post(self, record: Record) -> None:
         if self._refused is not None:
@@ -95,19 +125,30 @@ class StoredJournal:
         while self._confirmed < goal and self._refused is None:
             await self._changed.wait()
 
-    def take(self) -> Append:
+    def take(self) -> Append[RunId]:
         records, self._pending = self._pending, []
-        self._taken = len(records)
-        return Append(self.run_id, self._fence, records)
+        return Append(self.run_id, self.fence, records)
 
-    def confirm(self) -> None:
-        self._confirmed += self._taken
+    def confirm(self, count: int) -> None:
+        self._confirmed += count
         self._wake()
 
-    def refuse(self, reason: Exception) -> None:
+    def refuse(self, reason: LoomError) -> None:
         self._refused = reason
         self._wake()
 
     def _wake(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
+
+
+_Batch = Sequence[tuple[StoredJournal[RunId], Append[RunId]]]
+
+
+def _refuse(batch: Iterable[tuple[StoredJournal[Any], object]], reason: LoomError) -> None:
+    for journal, _ in batch:
+        journal.refuse(reason)
+
+
+def _taken_over(run_id: Hashable) -> Conflict:
+    return Conflict(f"run {str(run_id)!r} was taken over by a later attempt", run_id=str(run_id))

@@ -9,7 +9,8 @@ import anyio
 import pytest
 from django.db import DataError
 
-from agents.adapters import Append, JournalWriter
+from agents.adapters import JournalWriter
+from agents.core.runtime.writer import Append
 from loom.errors import Invalid
 from loom.events import Record
 

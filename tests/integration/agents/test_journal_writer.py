@@ -10,7 +10,8 @@ import anyio
 import pytest
 
 from agents import adapters
-from agents.adapters import Append, JournalWriter
+from agents.adapters import JournalWriter
+from agents.core.runtime.writer import Append
 from loom.errors import Conflict, Unavailable
 from loom.events import Record
 

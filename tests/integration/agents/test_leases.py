@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from agents import services
-from agents.adapters import Append
+from agents.core.runtime.writer import Append
 from agents.models import Run
 from governance import tenancy
 from loom.events import Record

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from agents.core.agent import Agent
 from agents.core.llm.scripted import ScriptedModel, ScriptedTurn
 from agents.core.runtime.journaled import JournaledRuntime
-from agents.core.runtime.store import Append, InMemoryJournalStore, JournaledRun
+from agents.core.runtime.store import InMemoryJournalStore, JournaledRun
+from agents.core.runtime.writer import Append
 from agents.core.tools.tool import tool
 from loom.events import Kind, Record
 from loom.messages import Role, ToolCall, Usage

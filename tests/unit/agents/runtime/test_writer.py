@@ -9,9 +9,8 @@ import pytest
 
 from agents.core.concurrency import together
 from agents.core.runtime.journal import JournalSession, may_repeat
-from agents.core.runtime.store import Append
-from agents.core.runtime.writer import Writer
-from loom.errors import Conflict, Unavailable
+from agents.core.runtime.writer import Append, Writer
+from loom.errors import Conflict, Invalid, Unavailable
 from loom.events import Record
 
 
@@ -23,6 +22,7 @@ class Disk:
         self.under_way = 0
         self.lost: set[str] = set()
         self.error: Exception | None = None
+        self.bad: str | None = None
         self.go = anyio.Event()
 
     async def write(self, appends: Sequence[Append]) -> set[str]:
@@ -32,6 +32,8 @@ class Disk:
         self.under_way -= 1
         if self.error is not None:
             raise self.error
+        if any(record.kind == self.bad for append in appends for record in append.records):
+            raise Invalid(f"cannot store {self.bad!r}")
         self.batches.append([f"{a.run_id}:{r.kind}" for a in appends for r in a.records])
         return {a.run_id for a in appends} - self.lost
 
@@ -92,6 +94,40 @@ async def test_every_run_of_a_failed_write_hears_of_it() -> None:
     for journal in journals:
         with pytest.raises(Unavailable, match="no space left"):
             await journal.flush()
+
+
+async def test_nothing_follows_a_write_that_was_refused() -> None:
+    disk = Disk()
+    disk.error, writer = OSError("no space left"), Writer(disk.write)
+    journal = writer.journal_of("a", 1)
+    journal.post(Record(kind="1"))
+    await anyio.wait_all_tasks_blocked()
+    journal.post(Record(kind="2"))
+
+    disk.go.set()
+    with pytest.raises(Unavailable):
+        await journal.flush()
+    disk.error = None
+    await anyio.wait_all_tasks_blocked()
+
+    assert disk.batches == []
+
+
+async def test_a_record_that_cannot_be_written_refuses_its_own_run_only() -> None:
+    disk = Disk()
+    disk.bad, writer = "bad", Writer(disk.write)
+    disk.go.set()
+    good, bad = writer.journal_of("a", 1), writer.journal_of("b", 1)
+    good.post(Record(kind="good"))
+    bad.post(Record(kind="bad"))
+
+    with pytest.raises(Invalid, match="bad"):
+        await bad.flush()
+    await good.flush()
+    good.post(Record(kind="next"))
+    await good.flush()
+
+    assert disk.batches == [["a:good"], ["a:next"]]
 
 
 @pytest.mark.parametrize(
