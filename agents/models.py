@@ -159,6 +159,7 @@ class Run(TenantRow):
     deadline_at = models.DateTimeField(null=True)
 
     attempt = models.PositiveIntegerField(default=0)
+    crashes = models.PositiveSmallIntegerField(db_default=0)  # workers that died with it since it last finished a step
     fence = models.BigIntegerField(default=0)
     lease_owner = models.CharField(max_length=100, default="")
     lease_until = models.DateTimeField(null=True)

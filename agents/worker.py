@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import partial
 from uuid import UUID
@@ -32,13 +33,20 @@ from agents.core.runtime.writer import Append
 from agents.services import Claim
 from governance.tenancy import scheduler_scope, scheduler_unit, unit
 from loom.context import RunContext
-from loom.errors import Invalid, LoomError
+from loom.errors import Invalid, LoomError, Unavailable
 from loom.events import Kind, Record
 
 LOOK_AGAIN_SECONDS = 5.0
+MOST_CRASHES = 5
 _BATCH = 32
 
 log = logging.getLogger(__name__)
+
+
+class DeadLetter(LoomError):
+    """A run whose workers died again and again. A person may start it again; nobody else does."""
+
+    retryable = True
 
 
 class Worker:
@@ -48,6 +56,7 @@ class Worker:
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
         self._concurrency, self._lease_seconds = concurrency, lease_seconds
         self._held: set[tuple[UUID, int]] = set()
+        self._dropped: set[UUID] = set()
         self._draining = False
         self._look = anyio.Event()
         self._scope = anyio.CancelScope()
@@ -87,6 +96,7 @@ class Worker:
         if room <= 0:
             return []
         try:
+            await self._give_back()
             claimed = await scheduler_unit(services.claim_runs)(
                 owner=self.owner, limit=room, lease_seconds=self._lease_seconds
             )
@@ -97,22 +107,37 @@ class Worker:
             log.exception("runs cannot be claimed; looking again in %s s", LOOK_AGAIN_SECONDS)
             return []
 
+    async def _give_back(self) -> None:
+        """Hand over the runs that this worker could not go on with, now that the database answers again."""
+        if dropped := tuple(self._dropped - self.run_ids):
+            await scheduler_unit(services.release_runs)(owner=self.owner, run_ids=dropped)
+            self._dropped.difference_update(dropped)
+
     async def _wait(self) -> None:
         with anyio.move_on_after(LOOK_AGAIN_SECONDS):
             await self._look.wait()
 
     async def _advance(self, claim: Claim, writer: JournalWriter, group: TaskGroup) -> None:
         try:
-            await advance_run(claim, writer, group)
-        except Invalid as error:  # it would end the same way at every attempt
-            await _fail(claim, error)
+            await _advance_or_fail(claim, writer, group)
+        except (Unavailable, DatabaseError) as error:  # not the run's fault: it goes on when the database is back
+            log.warning("run %s was dropped: %s", claim.run_id, error)
+            self._dropped.add(claim.run_id)
         except Exception:  # the run stays in the journal as it is; its lease runs out and somebody takes it up
             log.exception("run %s was dropped", claim.run_id)
         finally:
             was_full = len(self._held) >= self._concurrency
             self._held.discard((claim.run_id, claim.fence))
-            if was_full:  # a wake-up that came meanwhile found no room; otherwise each new run brings its own
+            # A wake-up that came meanwhile found no room, or not for a run that is watched; else each brings its own.
+            if was_full or claim.crashes or claim.run_id in self._dropped:
                 self.wake()
+
+
+async def _advance_or_fail(claim: Claim, writer: JournalWriter, group: TaskGroup) -> None:
+    try:
+        await advance_run(claim, writer, group)
+    except Invalid as error:  # it would end the same way at every attempt
+        await _fail(claim, error)
 
 
 async def advance_run(claim: Claim, writer: JournalWriter, group: TaskGroup) -> engine.Outcome:
@@ -120,6 +145,8 @@ async def advance_run(claim: Claim, writer: JournalWriter, group: TaskGroup) -> 
     tenant_id, run_id = claim.tenant_id, claim.run_id
     group.start_soon(stream.nudge, tenant_id, run_id, claim.last_seq, Kind.RUN_RESUMED)  # lists show that it runs
     journal = writer.journal(tenant_id, run_id, claim.fence)
+    if claim.crashes >= MOST_CRASHES:
+        return await engine.fail(_dead_letter(claim), journal)
     try:
         program = assembly.find_program(claim.version_id) or await unit(tenant_id, assembly.program_for)(
             claim.version_id
@@ -127,7 +154,7 @@ async def advance_run(claim: Claim, writer: JournalWriter, group: TaskGroup) -> 
     except LoomError as error:
         return await engine.fail(error, journal)
     recorded: list[Record] = []
-    if claim.attempt > 1:
+    if claim.last_seq > 1:
         recorded = await unit(tenant_id, services.read_records)(run_id)
         journal.post(Record(kind=Kind.RUN_RESUMED, data={"attempt": claim.attempt}))
     session = JournalSession(claim.session_id, journal, recorded)
@@ -140,6 +167,14 @@ async def advance_run(claim: Claim, writer: JournalWriter, group: TaskGroup) -> 
         streaming=True,
     )
     return await engine.advance(program, claim.input, ambient, journal, output_schema=claim.output_schema)
+
+
+def _dead_letter(claim: Claim) -> DeadLetter:
+    said = (
+        f"{claim.crashes} workers in a row died with this run before it finished another step, so it is not tried "
+        f"again by itself (attempt {claim.attempt}): find out why in the workers' logs, then retry the run"
+    )
+    return DeadLetter(said, run_id=str(claim.run_id), crashes=claim.crashes, attempt=claim.attempt)
 
 
 async def _fail(claim: Claim, error: LoomError) -> None:
@@ -170,6 +205,7 @@ class Process:
         )
         self.worker = self._portal.call(partial(Worker, settings.LOOM.worker_concurrency, lease_seconds))
         self._running = self._portal.start_task_soon(self.worker.run)
+        self._running.add_done_callback(_end_with)
         self._stopping = threading.Event()
         self._heart = threading.Thread(
             target=_renew, args=(self.worker, lease_seconds, self._stopping), name="leases", daemon=True
@@ -189,6 +225,13 @@ class Process:
         self._running.result(timeout=settings.LOOM.lease_seconds)
         self._stopping.set()
         self._loop.close()
+
+
+def _end_with(running: Future[None]) -> None:
+    """A worker that looks for no more work must not look alive: whoever supervises processes starts another."""
+    if not running.cancelled() and (error := running.exception()) is not None:
+        log.critical("this worker can do nothing more and ends", exc_info=error)
+        os._exit(70)
 
 
 def _renew(worker: Worker, lease_seconds: float, stopping: threading.Event) -> None:

@@ -24,6 +24,7 @@ class Claim:
     version_id: UUID
     fence: int
     attempt: int
+    crashes: int
     last_seq: int
     user_id: str | None
     session_id: str
@@ -56,16 +57,32 @@ WITH RECURSIVE queueing AS (
     UNION ALL
     SELECT e.id, 0, 0 FROM (SELECT r.id FROM agents_run r
                             WHERE r.status IN ('running', 'cancelling') AND r.lease_until < now()
+                              AND r.crashes + (r.lease_owner <> '')::int < 2
                             ORDER BY r.lease_until LIMIT %(limit)s FOR UPDATE SKIP LOCKED) e
+    UNION ALL
+    -- One of those whose worker died twice may be why. They are taken a few at a time, then one by one, so that it
+    -- takes few others with it.
+    SELECT s.id, 0, 0 FROM (VALUES (2, 2, 8), (3, 32767, 1)) AS care(least, most, together)
+    CROSS JOIN LATERAL (SELECT r.id FROM agents_run r
+                        WHERE r.status IN ('running', 'cancelling') AND r.lease_until < now()
+                          AND r.crashes + (r.lease_owner <> '')::int BETWEEN care.least AND care.most
+                        ORDER BY r.lease_until
+                        LIMIT greatest(0, care.together - (
+                            SELECT count(*) FROM agents_run h
+                            WHERE h.status IN ('running', 'cancelling') AND h.lease_until >= now()
+                              AND h.lease_owner = %(owner)s AND h.crashes BETWEEN care.least AND care.most))
+                        FOR UPDATE SKIP LOCKED) s
 ), next AS (
     SELECT id FROM ranked ORDER BY fresh, place, id LIMIT %(limit)s
 )
 UPDATE agents_run r
 SET status = CASE r.status WHEN 'queued' THEN 'running' ELSE r.status END,
     lease_owner = %(owner)s, lease_until = now() + make_interval(secs => %(lease)s),
+    -- Who gives a run back takes its name off; a name that is still there is a dead worker's.
+    crashes = r.crashes + (r.status <> 'queued' AND r.lease_owner <> '')::int,
     fence = r.fence + 1, attempt = r.attempt + 1, started_at = coalesce(r.started_at, now())
 FROM next WHERE r.id = next.id
-RETURNING r.id, r.tenant_id, r.version_id, r.fence, r.attempt, r.last_seq, r.user_id, r.session_id,
+RETURNING r.id, r.tenant_id, r.version_id, r.fence, r.attempt, r.crashes, r.last_seq, r.user_id, r.session_id,
           r.input, r.output_schema, r.metadata, r.deadline_at, r.created_at
 """
 
@@ -78,7 +95,7 @@ def claim_runs(*, owner: str, limit: int, lease_seconds: float) -> list[Claim]:
     """
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, {"owner": owner, "limit": limit, "lease": lease_seconds})
-        return [Claim(*row[:8], *map(_json, row[8:11]), *row[11:]) for row in cursor.fetchall()]
+        return [Claim(*row[:9], *map(_json, row[9:12]), *row[12:]) for row in cursor.fetchall()]
 
 
 def renew_leases(*, owner: str, run_ids: Collection[UUID], lease_seconds: float) -> int:
@@ -90,11 +107,15 @@ def renew_leases(*, owner: str, run_ids: Collection[UUID], lease_seconds: float)
     return held.filter(pk__in=run_ids).update(lease_until=Now() + timedelta(seconds=lease_seconds))
 
 
-def release_runs(*, owner: str) -> int:
-    """Give back what this worker holds, at once, so that another goes on. Runs in the scheduler's scope."""
-    return Run.objects.filter(lease_owner=owner, status__in=(Run.Status.RUNNING, Run.Status.CANCELLING)).update(
-        lease_until=Now() - timedelta(seconds=1), lease_owner=""
-    )
+def release_runs(*, owner: str, run_ids: Collection[UUID] | None = None) -> int:
+    """Give back what this worker holds, or these of it, at once, so that another goes on.
+
+    Runs in the scheduler's scope. It is no crash of the runs'.
+    """
+    held = Run.objects.filter(lease_owner=owner, status__in=(Run.Status.RUNNING, Run.Status.CANCELLING))
+    if run_ids is not None:
+        held = held.filter(pk__in=run_ids)
+    return held.update(lease_until=Now() - timedelta(seconds=1), lease_owner="")
 
 
 def _json(text: str | None) -> Any:

@@ -29,9 +29,9 @@ WITH batch AS (
     SELECT * FROM unnest(
         %(run_id)s::uuid[], %(fence)s::bigint[], %(count)s::int[], %(status)s::text[], %(turns)s::int[],
         %(input_tokens)s::bigint[], %(cached_input_tokens)s::bigint[], %(output_tokens)s::bigint[],
-        %(cost_usd)s::numeric[], %(output)s::text[], %(parsed)s::jsonb[], %(error)s::jsonb[]
+        %(cost_usd)s::numeric[], %(output)s::text[], %(parsed)s::jsonb[], %(error)s::jsonb[], %(step_ended)s::bool[]
     ) AS b(run_id, fence, count, status, turns, input_tokens, cached_input_tokens, output_tokens, cost_usd,
-           output, parsed, error)
+           output, parsed, error, step_ended)
 ), run AS (
     UPDATE agents_run r
     SET last_seq = r.last_seq + b.count,
@@ -44,6 +44,7 @@ WITH batch AS (
         output = coalesce(b.output, r.output),
         parsed = coalesce(b.parsed, r.parsed),
         error = coalesce(b.error, r.error),
+        crashes = CASE WHEN b.step_ended THEN 0 ELSE r.crashes END,
         lease_until = CASE WHEN b.status IS NULL THEN r.lease_until END,
         finished_at = CASE WHEN b.status IN ('succeeded', 'failed', 'cancelled') THEN now() ELSE r.finished_at END
     FROM batch b
@@ -84,7 +85,7 @@ def append_events(appends: Sequence[Append[UUID]]) -> dict[UUID, int]:
 _EVENT = ("event_run_id", "place", "kind", "step_key", "data")
 _SUMMARY = (
     "run_id", "fence", "count", "status", "turns", "input_tokens", "cached_input_tokens", "output_tokens", "cost_usd",
-    "output", "parsed", "error",
+    "output", "parsed", "error", "step_ended",
 )  # fmt: skip
 
 
@@ -107,6 +108,7 @@ def _summary_of(append: Append[UUID]) -> dict[str, Any]:
         "output": ended.get("output"),
         "parsed": None if ended.get("parsed") is None else Jsonb(ended["parsed"]),
         "error": None if ended.get("error") is None else Jsonb(ended["error"]),
+        "step_ended": any("value" in r.data for r in append.records),
     }
 
 

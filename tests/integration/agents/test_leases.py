@@ -5,7 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from agents import services
+import anyio
+from anyio import create_task_group
+
+from agents import services, worker
+from agents.adapters import JournalWriter
 from agents.core.runtime.writer import Append
 from agents.models import Run
 from governance import tenancy
@@ -56,3 +60,80 @@ def test_a_worker_keeps_no_run_of_another(acme: Any) -> None:
 
     with tenancy.scheduler_scope():
         assert services.renew_leases(owner="two", run_ids={claim.run_id}, lease_seconds=600) == 0
+
+
+# --- workers that die -------------------------------------------------------------------------------------------------
+
+
+def _die(*claims: services.Claim) -> None:
+    """The worker of these runs is gone, and their leases have run out."""
+    with tenancy.scheduler_scope():
+        Run.objects.filter(pk__in=[c.run_id for c in claims]).update(lease_until="2020-01-01T00:00:00Z")
+
+
+def _claimed_again(*claims: services.Claim, owner: str = "next") -> dict[Any, services.Claim]:
+    with tenancy.scheduler_scope():
+        found = services.claim_runs(owner=owner, limit=1000, lease_seconds=600)
+    ours = {claim.run_id for claim in claims}
+    return {claim.run_id: claim for claim in found if claim.run_id in ours}
+
+
+def test_a_worker_that_dies_with_a_run_is_counted_until_the_run_finishes_a_step(acme: Any) -> None:
+    (claim,) = _held(acme, 1)
+    assert (claim.attempt, claim.crashes) == (1, 0)
+
+    _die(claim)
+    second = _claimed_again(claim)[claim.run_id]
+    with acme.scope():
+        services.append_events([Append(claim.run_id, second.fence, [_model_answered(0)])])
+    _die(claim)
+    third = _claimed_again(claim)[claim.run_id]
+
+    assert (second.attempt, second.crashes) == (2, 1)
+    assert (third.attempt, third.crashes) == (3, 1)
+
+
+def test_a_run_that_was_given_back_or_waited_has_not_lost_its_worker(acme: Any) -> None:
+    given_back, waited = _held(acme, 2)
+
+    with tenancy.scheduler_scope():
+        assert services.release_runs(owner="one", run_ids=[given_back.run_id]) == 1
+    with acme.scope():
+        services.append_events([Append(waited.run_id, waited.fence, [Record(kind="run.waiting")])])
+        Run.objects.filter(pk=waited.run_id).update(status="queued")
+    again = _claimed_again(given_back, waited)
+
+    assert [(c.attempt, c.crashes) for c in again.values()] == [(2, 0)] * 2
+
+
+def test_runs_whose_workers_died_twice_are_taken_a_few_at_a_time_and_then_one_by_one(acme: Any) -> None:
+    claims = _held(acme, 20)
+
+    _die(*claims)
+    assert len(_claimed_again(*claims, owner="two")) == 20
+    _die(*claims)
+    assert [len(_claimed_again(*claims, owner=name)) for name in ("three", "three", "four")] == [8, 0, 8]
+    _die(*claims)
+
+    # The four that nobody has taken since their second worker died, and one of those that lost their third.
+    assert [len(_claimed_again(*claims, owner=name)) for name in ("five", "five", "six")] == [5, 0, 1]
+
+
+def test_a_run_that_killed_five_workers_is_failed_and_left_to_a_person(acme: Any, committed_db: None) -> None:
+    (claim,) = _held(acme, 1)
+    for _ in range(5):
+        _die(claim)
+        claim = _claimed_again(claim)[claim.run_id]
+
+    async def advance() -> None:
+        async with create_task_group() as group:
+            await worker.advance_run(claim, JournalWriter(worker._write, group), group)
+
+    anyio.run(advance)
+
+    with acme.scope():
+        run = Run.objects.get(pk=claim.run_id)
+    assert (run.status, run.error["code"], run.error["retryable"]) == ("failed", "dead_letter", True)
+    assert "5 workers in a row died with this run" in run.error["message"]
+    assert "attempt 6" in run.error["message"]
+    assert "retry the run" in run.error["message"]
