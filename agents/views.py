@@ -188,7 +188,10 @@ def _shown(event: RunEvent) -> dict[str, Any]:
         shown |= {"title": data.get("tool"), "code": _readable(data.get("args"))}
     elif event.kind == "tool.completed":
         failed = not value["ok"]
-        shown |= {"text": _readable(value["reason"] or value["error"] if failed else value["output"]), "failed": failed}
+        shown |= {
+            "text": _readable(value.get("reason") or value.get("error") if failed else value["output"]),
+            "failed": failed,
+        }
     elif event.kind == "run.succeeded":
         shown["text"] = data["output"]
     elif event.kind == "run.failed":

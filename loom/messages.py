@@ -100,11 +100,20 @@ class ToolResult(BaseModel):
     def denied_(cls, call_id: str, reason: str, **kwargs: Any) -> ToolResult:
         return cls(call_id=call_id, ok=False, denied=True, reason=reason, **kwargs)
 
+    def __written__(self) -> dict[str, Any]:
+        return without_defaults(self, "output")
+
     def text(self) -> str:
         """What the model reads."""
         if self.ok:
             return self.output if isinstance(self.output, str) else _readable(self.output)
         return f"DENIED: {self.reason}" if self.denied else f"ERROR: {self.error}"
+
+
+def without_defaults(value: BaseModel, *always: str) -> dict[str, Any]:
+    """The fields that say something, and these. What a journal keeps of a value: reading it back fills in the rest."""
+    fields = type(value).model_fields
+    return {name: held for name, held in value if name in always or held != fields[name].default}
 
 
 class Message(BaseModel):

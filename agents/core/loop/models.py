@@ -23,7 +23,7 @@ from governance.core.gate import (
 )
 from loom.events import EventKind
 from loom.ids import deterministic_hash
-from loom.messages import Message, ModelChunk, Role, ToolCall, ToolDef, Usage
+from loom.messages import Message, ModelChunk, Role, ToolCall, ToolDef, Usage, without_defaults
 
 OnChunk = Callable[[ModelChunk], Awaitable[None]]
 
@@ -55,6 +55,14 @@ class Reply:
     tool_calls: tuple[ToolCall, ...] = ()
     usage: Usage = field(default_factory=Usage)
     finish_reason: str = "stop"
+
+    def __written__(self) -> dict[str, Any]:
+        return {
+            "text": self.text,
+            "tool_calls": [without_defaults(call, "args") for call in self.tool_calls],
+            "usage": without_defaults(self.usage, "input_tokens", "output_tokens"),
+            "finish_reason": self.finish_reason,
+        }
 
     def message(self) -> Message:
         return Message(role=Role.ASSISTANT, content=self.text, tool_calls=self.tool_calls)

@@ -18,8 +18,13 @@ _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def written(value: Any) -> Any:
-    """A value as it is written down. It never fails: what has no JSON form becomes a text that says what it was."""
+    """A value as it is written down. It never fails: what has no JSON form becomes a text that says what it was.
+
+    A value may say by `__written__` what of it is worth the room; what it says must be enough to read it back.
+    """
     try:
+        if (short := getattr(type(value), "__written__", None)) is not None:
+            value = short(value)
         return storable(to_jsonable_python(value, fallback=str))
     except Exception:  # a foreign object may raise anything; what a step has done must be written down
         return plain(value)
