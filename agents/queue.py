@@ -10,6 +10,8 @@ from celery import current_app
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
+from agents.core import faults
+
 WAKE = "agents.wake"
 
 _PENDING = "loom:wake"
@@ -20,6 +22,7 @@ log = logging.getLogger(__name__)
 
 def wake_workers() -> None:
     """Tell a worker to look for work. Losing this message costs latency, never a run."""
+    faults.reach("in_on_commit")
     try:
         # One wake-up on its way is enough for all who have committed before it is taken.
         if not _client().set(_PENDING, 1, nx=True, px=_PENDING_MILLISECONDS):

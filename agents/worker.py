@@ -26,6 +26,7 @@ from django.db import DatabaseError, connection
 
 from agents import assembly, queue, services, stream
 from agents.adapters import Conversation, JournalWriter, Listener
+from agents.core import faults
 from agents.core.ambient import Ambient
 from agents.core.runtime import engine
 from agents.core.runtime.journal import JournalSession
@@ -103,7 +104,7 @@ class Worker:
             if len(claimed) == room:  # there may be more than this worker takes: the word goes on to another
                 await anyio.to_thread.run_sync(queue.wake_workers)
             return claimed
-        except DatabaseError:
+        except (DatabaseError, Unavailable):
             log.exception("runs cannot be claimed; looking again in %s s", LOOK_AGAIN_SECONDS)
             return []
 
@@ -135,6 +136,7 @@ class Worker:
 
 async def _advance_or_fail(claim: Claim, writer: JournalWriter, group: TaskGroup) -> None:
     try:
+        faults.reach("after_claim")
         await advance_run(claim, writer, group)
     except Invalid as error:  # it would end the same way at every attempt
         await _fail(claim, error)
@@ -186,7 +188,9 @@ async def _fail(claim: Claim, error: LoomError) -> None:
 
 
 async def _write(tenant_id: UUID, appends: Sequence[Append[UUID]]) -> Mapping[UUID, int]:
-    return await unit(tenant_id, services.append_events)(appends)
+    written = await unit(tenant_id, services.append_events)(appends)
+    faults.reach("after_checkpoint")
+    return written
 
 
 # --- the process ------------------------------------------------------------------------------------------------------

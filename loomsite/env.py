@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from agents.core import faults
 from loom.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,6 +24,10 @@ SERVICES = "services.json"
 
 def _words(value: Any) -> Any:
     return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+
+def _faults(value: Any) -> Any:
+    return faults.parse(value) if isinstance(value, str) else value
 
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
@@ -90,6 +95,9 @@ class Env(BaseSettings):
         description="host names, separated by commas",
     )
 
+    fault: Annotated[tuple[faults.Plan, ...], NoDecode, BeforeValidator(_faults)] = Field(
+        (), validation_alias="LOOM_FAULT", description="point:action:nth as agents/core/faults.py lists them"
+    )
     behind_tls: bool = Field(False, validation_alias="LOOM_BEHIND_TLS", description="true or false")
 
     @model_validator(mode="before")
@@ -139,6 +147,8 @@ def get_env() -> Env:
     try:
         env = load_env()
         _refuse_missing(env)
+        if env.fault and not env.debug:
+            raise ConfigError("LOOM_FAULT breaks this process on purpose: unset it, or set LOOM_DEBUG=true for a test")
     except ConfigError as error:
         raise SystemExit(f"loom: {error}") from None
     return env

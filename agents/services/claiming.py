@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models.functions import Now
 
+from agents.core import faults
 from agents.models import Run
 
 
@@ -95,6 +96,7 @@ def claim_runs(*, owner: str, limit: int, lease_seconds: float) -> list[Claim]:
     """
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, {"owner": owner, "limit": limit, "lease": lease_seconds})
+        faults.reach("in_sweeper")
         return [Claim(*row[:9], *map(_json, row[9:12]), *row[12:]) for row in cursor.fetchall()]
 
 

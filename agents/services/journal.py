@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import connection
 from psycopg.types.json import Jsonb
 
+from agents.core import faults
 from agents.core.runtime.writer import Append
 from agents.models import Run, RunEvent
 from loom.events import Kind, Record
@@ -77,6 +78,7 @@ def append_events(appends: Sequence[Append[UUID]]) -> dict[UUID, int]:
             row = (append.run_id, place, record.kind, record.step_key, Jsonb(record.data))
             for name, value in zip(_EVENT, row, strict=True):
                 columns[name].append(value)
+    faults.reach("before_event")
     with connection.cursor() as cursor:
         cursor.execute(_APPEND, columns)
         return dict(cursor.fetchall())

@@ -61,8 +61,9 @@ def start_run(
             subject=f"run:{run.pk}",
             payload={"agent": str(run.version)},
         )
-        transaction.on_commit(queue.wake_workers)
-        transaction.on_commit(lambda: stream.nudge_tenant(tenant.pk, run.pk, run.status))
+        # Robust: the run is accepted by now, and whoever asked for it must hear that whatever goes wrong.
+        transaction.on_commit(queue.wake_workers, robust=True)
+        transaction.on_commit(lambda: stream.nudge_tenant(tenant.pk, run.pk, run.status), robust=True)
     return run
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 from pydantic_core import to_json
 
+from agents.core import faults
 from agents.core.architectures.base import AgentSession, Dependencies
 from agents.core.llm.base import Model
 from agents.core.llm.retrying import closing
@@ -108,6 +109,7 @@ async def call_model(
         reply = await _ask_observed(session, deps, request, deps.path + step)
     finally:
         if allowed is not None:
+            faults.reach("before_settle")
             with anyio.CancelScope(shield=True):
                 await deps.gate.settle(allowed, reply.usage if reply else None)
     session.cumulative_usage += reply.usage

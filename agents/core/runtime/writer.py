@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 
-from agents.core import background
+from agents.core import background, faults
 from agents.core.runtime.written import storable
 from loom.errors import Conflict, Invalid, LoomError, Unavailable
 from loom.events import Kind, Record
@@ -108,6 +108,8 @@ class StoredJournal(Generic[RunId]):
         return self._refused is not None
 
     def post(self, record: Record) -> None:
+        if faults.armed:
+            self._meet_fault(record)
         if self._refused is not None:
             raise self._refused
         self._pending.append(record.model_copy(update={"data": storable(record.data)}))
@@ -136,6 +138,18 @@ class StoredJournal(Generic[RunId]):
     def refuse(self, reason: LoomError) -> None:
         self._refused = reason
         self._wake()
+
+    def _meet_fault(self, record: Record) -> None:
+        """Reach the point that this record stands for. A failure there is one of the journal, for good."""
+        try:
+            if record.kind in Kind.TERMINAL:
+                faults.reach("before_finish")
+            elif "value" in record.data:
+                faults.reach("after_effect_before_checkpoint")
+            elif record.kind.endswith(".started"):
+                faults.reach("before_step")
+        except faults.Fault as fault:
+            self.refuse(fault)
 
     def _wake(self) -> None:
         self._changed.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,36 @@ def test_migrations_never_go_to_the_embedded_database_when_another_one_is_named(
     monkeypatch.setenv("DATABASE_URL", "postgresql://app:x@db/prod")
 
     assert env.load_env().database_owner_url == "postgresql://app:x@db/prod"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("nowhere:crash:1", "LOOM_FAULT: 'nowhere:crash:1' names no point; there are after_claim, before_step,"),
+        ("before_step:burn:1", "names no action; there are crash, exception, delay=SECONDS, pause"),
+        ("before_step:delay:1", "names no action; there are"),
+        ("before_step:crash", "does not say which time, as in before_step:crash:1"),
+        ("before_step:crash:0", "does not say which time"),
+    ],
+)
+def test_a_fault_that_there_is_not_stops_the_start(value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOM_FAULT", value)
+
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        env.load_env()
+
+
+def test_faults_are_for_tests_only(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_services(project)
+    monkeypatch.setenv("LOOM_FAULT", "before_step:crash:2,after_claim:delay=0.5:1")
+
+    with pytest.raises(SystemExit, match="LOOM_FAULT breaks this process on purpose: unset it, or set LOOM_DEBUG=true"):
+        env.get_env()
+    monkeypatch.setenv("LOOM_DEBUG", "true")
+
+    assert [(plan.point, plan.action) for plan in env.get_env().fault] == [
+        ("before_step", "crash"), ("after_claim", "delay"),
+    ]  # fmt: skip
 
 
 def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
