@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from loom.doors import door
 
 if TYPE_CHECKING:
+    from agents.core.skills.boxed import Boxed as Boxed
     from agents.core.skills.errors import SkillError as SkillError
     from agents.core.skills.metadata import SkillMetadata as SkillMetadata
     from agents.core.skills.registry import SkillRegistry as SkillRegistry
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from agents.core.skills.tools import make_load_skill_tool as make_load_skill_tool
 
 HOMES = {
+    "Boxed": "agents.core.skills.boxed",
     "Skill": "agents.core.skills.skill",
     "SkillError": "agents.core.skills.errors",
     "SkillMetadata": "agents.core.skills.metadata",
@@ -26,6 +28,7 @@ HOMES = {
 }
 
 __all__ = [
+    "Boxed",
     "Skill",
     "SkillError",
     "SkillMetadata",
