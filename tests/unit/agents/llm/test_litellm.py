@@ -5,9 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from agents.core.llm.base import Model
@@ -80,6 +83,20 @@ async def test_text_calls_and_usage_arrive_alike_whole_and_streamed(server: Fake
         assert (usage.input_tokens, usage.output_tokens) == (12, 5)
         assert usage.cost_usd == pytest.approx((12 * 2.5 + 5 * 10) / 1e6)
     assert server.asked[0]["tools"][0]["function"]["name"].startswith(wire)
+
+
+ANSWER = Says("Grüße 👋 und mehr", calls=(("c1", "a", {"x": [1, "ü"]}), ("c2", "b", {})))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(1, len(events(ANSWER)) - 1), max_size=12, unique=True))
+async def test_any_cutting_of_the_stream_gives_the_same_message(server: FakeOpenAI, cuts: list[int]) -> None:
+    chunks = await read(model_at(server, replace(ANSWER, cuts=tuple(cuts), piece_delay_seconds=0.001)))
+
+    calls = [chunk.tool_call for chunk in chunks if chunk.tool_call]
+    assert "".join(chunk.text or "" for chunk in chunks) == "Grüße 👋 und mehr"
+    assert [(call.id, call.tool, call.args) for call in calls] == [("c1", "a", {"x": [1, "ü"]}), ("c2", "b", {})]
+    assert chunks[-1].finish_reason == "tool_use"
 
 
 async def test_cached_tokens_are_told_apart_whole_and_streamed(server: FakeOpenAI) -> None:
