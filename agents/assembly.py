@@ -13,7 +13,7 @@ from agents.core.agent import Agent
 from agents.core.registry import registry
 from agents.core.runtime.engine import Program
 from agents.models import AgentVersion
-from loom.errors import ConfigError
+from loom.errors import ConfigError, LoomError
 
 _KEPT = 500
 
@@ -44,6 +44,21 @@ def program_for(version_id: UUID) -> Program:
     return program
 
 
+def check_spec(spec: dict[str, Any]) -> None:
+    """Raise ConfigError when no program can be made of a spec; its `errors` point to what is wrong.
+
+    Names of programs and tools are looked up in LOOM_MODULES here, as in the workers.
+    """
+    try:
+        if spec.keys() & {"program", "tools"}:
+            load_modules()
+        make_program(spec)
+    except (LoomError, TypeError, ValueError) as error:
+        found = error.facts.get("errors", ()) if isinstance(error, LoomError) else ()
+        errors = [{**each, "pointer": f"/spec{each['pointer']}"} for each in found]
+        raise ConfigError(str(error), errors=errors or [{"pointer": "/spec", "detail": str(error)}]) from error
+
+
 def make_program(spec: dict[str, Any]) -> Program:
     """The program that a spec describes: `{"program": name}` for a registered one, else an agent's declarative config.
 
@@ -53,5 +68,14 @@ def make_program(spec: dict[str, Any]) -> Program:
         if unknown := sorted(set(spec) - {"program"}):
             raise ConfigError(f"a spec with `program` has no {unknown[0]!r}: the code says the rest")
         return registry.program(spec["program"])
-    tools = [registry.tool(name) for name in spec.get("tools", [])]
+    tools = [registry.tool(name) for name in _names(spec.get("tools"))]
     return Agent.from_dict({key: value for key, value in spec.items() if key != "tools"}, tools=tools or None)
+
+
+def _names(tools: Any) -> list[str]:
+    if tools is None:
+        return []
+    if not isinstance(tools, list) or not all(isinstance(name, str) for name in tools):
+        detail = f"tools is a list of names, not {tools!r}"
+        raise ConfigError(detail, errors=[{"pointer": "/tools", "detail": detail}])
+    return tools

@@ -10,6 +10,7 @@ from ninja import Schema
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 from pydantic_core import PydanticCustomError, to_json
 
+from agents.core import json_schema
 from agents.models import Agent, AgentVersion, Run
 from governance.schemas import Body, Name, PageQuery
 
@@ -39,6 +40,17 @@ def _text_or_object(value: Any) -> Any:
     return value
 
 
+def _json_schema(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    if value is not None:
+        try:
+            json_schema.check(value)
+        except ValueError as error:
+            raise PydanticCustomError(
+                "json_schema", "must be a JSON Schema: {problem}", {"problem": str(error)}
+            ) from error
+    return value
+
+
 class RunIn(Body):
     agent: Reference = Field(description="`slug`, `slug@3` or `slug@label`; without `@` the production version")
     input: Annotated[
@@ -50,7 +62,7 @@ class RunIn(Body):
     user_id: str | None = Field(None, min_length=1, max_length=200, description="whom the run is for, in your words")
     session_id: str | None = Field(None, min_length=1, max_length=200, description="the conversation to go on with")
     metadata: Annotated[dict[str, Any], _at_most(MAX_METADATA_BYTES)] = Field(default_factory=dict)
-    output_schema: Annotated[dict[str, Any] | None, _at_most(MAX_SPEC_BYTES)] = None
+    output_schema: Annotated[dict[str, Any] | None, _at_most(MAX_SPEC_BYTES), AfterValidator(_json_schema)] = None
     priority: int = Field(0, ge=-100, le=100)
     deadline_seconds: float | None = Field(None, gt=0, le=30 * 24 * 3600)
 

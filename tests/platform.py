@@ -96,7 +96,9 @@ class Place:
 
     def agent(self, slug: str = "assistant", **spec: Any) -> str:
         with self.scope():
-            agents.create_agent(tenant=self.tenant, slug=slug, spec={"model": "echo", **spec}, by="test")
+            agents.create_agent(
+                tenant=self.tenant, slug=slug, spec={"instructions": "Repeat.", "model": "echo", **spec}, by="test"
+            )
         return slug
 
     def run(self, agent: str = "assistant", input: Any = "hello", **options: Any) -> Run:

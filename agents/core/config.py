@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import timedelta
 from difflib import get_close_matches
@@ -90,12 +90,25 @@ def read_config(cfg: Mapping[str, Any]) -> dict[str, Any]:
     try:
         config = AgentConfig.model_validate(dict(cfg))
     except ValidationError as error:
-        raise ConfigError("; ".join(_problem(e) for e in error.errors(include_url=False))) from error
+        errors = [{"pointer": _pointer(e["loc"]), "detail": _problem(e)} for e in error.errors(include_url=False)]
+        raise ConfigError("; ".join(each["detail"] for each in errors), errors=errors) from error
     given = {name: getattr(config, name) for name in config.model_fields_set}
     for name, build in _BUILDERS.items():
         if given.get(name) is not None:
-            given[name] = build(given[name])
+            given[name] = _built(name, build, given[name])
     return given
+
+
+def _built(name: str, build: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        return build(value)
+    except ConfigError as error:
+        raise ConfigError(str(error), errors=[{"pointer": _pointer((name,)), "detail": str(error)}]) from error
+
+
+def _pointer(place: Iterable[int | str]) -> str:
+    """A place in the config as a JSON Pointer."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in place)
 
 
 def read_server(cfg: Mapping[str, Any]) -> McpServer:

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from agents import assembly
 from agents.models import Agent, AgentLabel, AgentVersion
 from audit import services as audit
 from governance.models import Tenant
@@ -20,7 +21,7 @@ def create_agent(
 ) -> AgentVersion:
     """Make an agent with its first version, which becomes its production version.
 
-    Raises Conflict when the slug is taken.
+    Raises Conflict when the slug is taken, and ConfigError for a spec of which no program can be made.
     """
     agent, created = Agent.objects.get_or_create(
         tenant=tenant, slug=slug, defaults={"name": name or slug, "description": description}
@@ -35,7 +36,11 @@ def create_agent(
 
 @transaction.atomic
 def add_version(*, tenant: Tenant, agent: Agent, spec: dict[str, Any], by: str) -> AgentVersion:
-    """Add an immutable version. The same spec as the newest version gives that version back."""
+    """Add an immutable version. The same spec as the newest version gives that version back.
+
+    Raises ConfigError for a spec of which no program can be made.
+    """
+    assembly.check_spec(spec)
     agent = Agent.objects.of(tenant).select_for_update().one(agent.pk)
     newest: AgentVersion | None = agent.versions.order_by("-number").first()
     digest = deterministic_hash(spec)

@@ -188,7 +188,9 @@ class Caller:
 def offer(place: Any, slug: str, spec: dict[str, Any]) -> None:
     """Make an agent of the tenant's with exactly this specification."""
     from agents import services
+    from agents.core.registry import registry
 
+    registry.load([MODULES])
     with place.scope():
         services.create_agent(tenant=place.tenant, slug=slug, spec=spec, by="test")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from agents.core.registry import registry
 from tests.journeys.conftest import Fleet, offer
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +49,8 @@ def test_a_followed_run_is_told_as_it_happens_and_ends_with_the_answer(loom: Loo
     assert "Echo: one two" in done.stdout.partition("model.completed")[0]
 
 
-def test_a_run_that_fails_fails_the_command(loom: Loom, acme: Any) -> None:
+def test_a_run_that_fails_fails_the_command(loom: Loom, acme: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.programs, "nobody-wrote-this", object())  # here, but in no worker
     offer(acme, "nobody", {"program": "nobody-wrote-this"})
 
     done = loom("run", "nobody", "Hello", "--follow")

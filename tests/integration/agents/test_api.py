@@ -10,6 +10,7 @@ import pytest
 from django.utils.dateparse import parse_datetime
 
 from agents import stream
+from agents.core.registry import registry
 from loom.events import Record
 
 RUNS = "/api/v1/runs"
@@ -73,6 +74,16 @@ def test_a_run_that_is_over_shows_what_it_came_to(acme: Any, committed_db: None)
     assert (shown["status"], shown["output"], shown["parsed"], shown["turns"]) == ("succeeded", "hi", {"x": 1}, 1)
     assert shown["usage"] == {"input_tokens": 5, "output_tokens": 7, "cached_input_tokens": 2, "cost_usd": 0.00012}
     assert shown["finished_at"] >= shown["started_at"] >= shown["created_at"]
+
+
+def test_an_output_schema_that_is_none_is_refused_before_the_run_is_accepted(acme: Any) -> None:
+    body = {"agent": acme.agent(), "input": "x", "output_schema": {"$ref": "http://127.0.0.1/schema"}}
+
+    problem = _json(acme.client().post(RUNS, body), 422)
+
+    assert [error["pointer"] for error in problem["errors"]] == ["/output_schema"]
+    assert "nothing is fetched" in problem["detail"]
+    assert _json(acme.client().get(RUNS))["items"] == []
 
 
 def test_events_are_listed_after_a_number_and_a_few_at_a_time(acme: Any) -> None:
@@ -236,9 +247,67 @@ def test_an_agent_is_made_changed_given_versions_promoted_and_archived(acme: Any
     assert client.post(RUNS, {"agent": "clerk", "input": "x"}).status_code == 404
 
 
+def _refused(response: Any) -> list[tuple[str, str]]:
+    problem = _json(response, 422)
+    assert problem["code"] == "config"
+    return [(error["pointer"], error["detail"]) for error in problem["errors"]]
+
+
+def test_a_spec_that_makes_no_agent_is_refused_by_its_key_with_what_was_meant(acme: Any) -> None:
+    client, spec = acme.client(), {"instrctions": "Help.", "model": "echo", "max_turns": 0}
+
+    made = client.post(AGENTS, {"slug": "clerk", "spec": spec})
+    added = client.post(f"{AGENTS}/{acme.agent()}/versions", {"spec": spec})
+
+    assert (
+        _refused(made)
+        == _refused(added)
+        == [
+            ("/spec/instructions", "instructions is missing"),
+            ("/spec/max_turns", "max_turns: Input should be greater than or equal to 1, not 0"),
+            ("/spec/instrctions", "no key 'instrctions'; did you mean 'instructions'?"),
+        ]
+    )
+    assert client.get(f"{AGENTS}/clerk").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("spec", "pointer", "problem"),
+    [
+        ({"model": "gtp-4o"}, "/spec", "did you mean 'gpt-4o'"),
+        ({"architecture": "reakt"}, "/spec", "did you mean 'react'"),
+        ({"budget": {"max_token": 5}}, "/spec/budget", "did you mean 'max_tokens'"),
+        ({"output_schema": {"type": "objct"}}, "/spec/output_schema", "no JSON Schema"),
+        ({"tools": ["opening_hour"]}, "/spec", "no tool 'opening_hour' in LOOM_MODULES; did you mean 'opening_hours'"),
+        ({"tools": "opening_hours"}, "/spec/tools", "a list of names"),
+    ],
+)
+def test_a_spec_names_only_what_there_is(
+    acme: Any, monkeypatch: pytest.MonkeyPatch, spec: dict[str, Any], pointer: str, problem: str
+) -> None:
+    monkeypatch.setitem(registry.tools, "opening_hours", object())
+
+    refused = _refused(
+        acme.client().post(AGENTS, {"slug": "clerk", "spec": {"instructions": "x", "model": "echo"} | spec})
+    )
+
+    assert [at for at, _ in refused] == [pointer]
+    assert problem in refused[0][1]
+
+
+def test_a_spec_may_name_a_program_that_the_deployment_offers(acme: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.programs, "intake", object())
+    client = acme.client()
+
+    assert client.post(AGENTS, {"slug": "one", "spec": {"program": "intake"}}).status_code == 201
+    assert _refused(client.post(AGENTS, {"slug": "two", "spec": {"program": "intak"}})) == [
+        ("/spec", "no registered agent or workflow 'intak'; did you mean 'intake'?")
+    ]
+
+
 def test_a_slug_that_is_taken_is_a_conflict(acme: Any, globex: Any) -> None:
     globex.agent("taken")
-    body = {"slug": "taken", "spec": {"model": "echo"}}
+    body = {"slug": "taken", "spec": {"instructions": "x", "model": "echo"}}
 
     first, second = (acme.client().post(AGENTS, body) for _ in range(2))
 

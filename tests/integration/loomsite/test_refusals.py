@@ -292,7 +292,7 @@ def test_a_refused_request_leaves_nothing_behind(acme: Any, monkeypatch: pytest.
 
     monkeypatch.setattr("agents.services.agents.promote", fail)
 
-    response = acme.client().post("/api/v1/agents", {"slug": "half", "spec": {"model": "echo"}})
+    response = acme.client().post("/api/v1/agents", {"slug": "half", "spec": {"instructions": "x", "model": "echo"}})
 
     assert response.status_code == 500
     with acme.scope():
