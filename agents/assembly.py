@@ -62,14 +62,41 @@ def check_spec(spec: dict[str, Any]) -> None:
 def make_program(spec: dict[str, Any]) -> Program:
     """The program that a spec describes: `{"program": name}` for a registered one, else an agent's declarative config.
 
-    Raises ConfigError.
+    Raises ConfigError, also for what reaches the host: a spec comes from a tenant.
     """
     if "program" in spec:
         if unknown := sorted(set(spec) - {"program"}):
             raise ConfigError(f"a spec with `program` has no {unknown[0]!r}: the code says the rest")
         return registry.program(spec["program"])
+    for name, said in spec.items():
+        if _reaches_the_host(name, said):
+            detail = (
+                f"{name} reaches files or programs of the host, which a specification may not; "
+                "say it in a module of LOOM_MODULES and name that agent as `program`"
+            )
+            raise ConfigError(detail, errors=[{"pointer": f"/{name}", "detail": detail}])
     tools = [registry.tool(name) for name in _names(spec.get("tools"))]
     return Agent.from_dict({key: value for key, value in spec.items() if key != "tools"}, tools=tools or None)
+
+
+# What is kept in the process, or goes where the deployment says.
+_HARMLESS: dict[str, tuple[str, ...]] = {
+    "memory": ("inmemory",),
+    "runtime": ("inproc",),
+    "telemetry": ("none", "noop", "memory", "inmemory", "otel"),
+    "workspace": ("memory", "inmemory"),
+}
+
+
+def _reaches_the_host(name: str, said: Any) -> bool:
+    if not said:
+        return False
+    if name in _HARMLESS:
+        named = [said[key] for key in ("backend", "type", "name") if key in said] if isinstance(said, dict) else [said]
+        return len(named) != 1 or named[0] not in _HARMLESS[name]
+    if name == "mcp":
+        return any(not isinstance(server, dict) or server.get("transport") != "http" for server in said)
+    return name in ("audit_log", "skills")
 
 
 def _names(tools: Any) -> list[str]:

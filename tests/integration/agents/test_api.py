@@ -295,6 +295,39 @@ def test_a_spec_names_only_what_there_is(
     assert problem in refused[0][1]
 
 
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("mcp", [{"name": "shell", "transport": "stdio", "command": "sh", "args": ["-c", "id"]}]),
+        ("skills", ["/etc"]),
+        ("workspace", "/etc"),
+        ("workspace", {"path": "/etc"}),
+        ("memory", "sqlite:/tmp/all.db"),
+        ("memory", {"backend": "inmemory", "type": "sqlite", "path": "/tmp/all.db"}),
+        ("runtime", "sqlite:/tmp/all.db"),
+        ("telemetry", "file:/etc/cron.d/x"),
+        ("audit_log", "/etc/cron.d/x"),
+        ("audit_log", {"name": "/etc/cron.d/x"}),
+    ],
+)
+def test_a_spec_reaches_nothing_of_the_host(acme: Any, key: str, said: Any) -> None:
+    spec = {"instructions": "x", "model": "echo", key: said}
+
+    refused = _refused(acme.client().post(AGENTS, {"slug": "clerk", "spec": spec}))
+
+    assert [at for at, _ in refused] == [f"/spec/{key}"]
+    assert "reaches files or programs of the host" in refused[0][1]
+
+
+def test_a_spec_may_say_what_stays_in_the_process(acme: Any) -> None:
+    spec = {
+        "instructions": "x", "model": "echo", "memory": {"backend": "inmemory"}, "workspace": "memory",
+        "living_plan": True, "telemetry": "otel", "mcp": [{"name": "a", "transport": "http", "url": "https://a.test"}],
+    }  # fmt: skip
+
+    assert acme.client().post(AGENTS, {"slug": "clerk", "spec": spec}).status_code == 201
+
+
 def test_a_spec_may_name_a_program_that_the_deployment_offers(acme: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry.programs, "intake", object())
     client = acme.client()
