@@ -161,7 +161,7 @@ def _output_schema(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _audit_log(spec: Any) -> Any:
     if isinstance(spec, dict):
-        _check_keys("audit_log", spec, {"name", "scope_full", "secret"})
+        _check_keys("audit_log", spec, {"name", "scope_full", "secret", "fsync"})
     return spec
 
 

@@ -160,9 +160,10 @@ async def stream_entries(log: AuditLog) -> AsyncIterator[AuditEntry]:
 
 
 def resolve_audit_log(spec: AuditLogSpec, *, redactor: Redactor | None = None) -> AuditLog | None:
-    """A log of a path, a mapping (`name`, `scope_full`, `secret`) or an instance. Raises TypeError for anything else.
+    """A log of a path, a mapping (`name`, `scope_full`, `secret`, `fsync`) or an instance.
 
-    A mapping without a name is a log in memory. A log that is not ours gets clean payloads, by a wrapper.
+    Raises TypeError for anything else. A mapping without a name is a log in memory. A log that is not ours gets clean
+    payloads, by a wrapper.
     """
     if spec is None:
         return None
@@ -177,12 +178,12 @@ def resolve_audit_log(spec: AuditLogSpec, *, redactor: Redactor | None = None) -
 
 
 def _from_mapping(spec: Mapping[str, Any], redactor: Redactor | None) -> AuditLog:
-    if unknown := sorted(set(spec) - {"name", "scope_full", "secret"}):
-        raise TypeError(f"audit_log: unknown keys {', '.join(unknown)}; there are name, scope_full, secret")
+    if unknown := sorted(set(spec) - {"name", "scope_full", "secret", "fsync"}):
+        raise TypeError(f"audit_log: unknown keys {', '.join(unknown)}; there are name, scope_full, secret, fsync")
     secret = spec.get("secret") or ""
     log: AuditLog
     if spec.get("name"):
-        log = FileAuditLog(spec["name"], secret=secret, redactor=redactor)
+        log = FileAuditLog(spec["name"], secret=secret, fsync=bool(spec.get("fsync")), redactor=redactor)
     else:
         log = InMemoryAuditLog(secret=secret, redactor=redactor)
     return FullTranscriptAuditLog(log) if spec.get("scope_full") else log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,20 @@ def test_a_log_is_made_of_a_path_a_mapping_or_an_instance(tmp_path: Path) -> Non
     assert wants_full_transcripts(full)
     assert resolve_audit_log(memory) is memory
     assert not wants_full_transcripts(memory)
+
+
+async def test_with_fsync_an_entry_is_on_disk_when_it_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
+    path = tmp_path / "a.jsonl"
+    log = resolve_audit_log({"name": str(path), "secret": "k", "fsync": True})
+    assert log is not None
+
+    await log.append(session_id="s", actor="user", action="x", payload={})
+
+    assert path.stat().st_ino in synced
 
 
 @pytest.mark.parametrize("spec", [7, {"path": "a"}, InMemoryAuditLog, object()])
