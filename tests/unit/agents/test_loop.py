@@ -18,17 +18,22 @@ from agents.core.llm.scripted import ScriptedModel, ScriptedTurn
 from agents.core.runtime.base import InProcRuntime
 from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.tool import tool
-from audit.core.log import InMemoryAuditLog
+from audit.core.log import FullTranscriptAuditLog, InMemoryAuditLog
 from audit.core.telemetry import InMemoryTelemetry
 from governance.core.approvals import Edit, Respond
 from governance.core.budget import Budget, BudgetConfig, BudgetStatus, NoBudget, Reservation
 from governance.core.hooks import HookRegistry
 from governance.core.permissions import PermissionDecision, StandardPermissions
+from governance.core.retry import RetryPolicy
+from governance.core.sandbox.base import NoSandbox
+from governance.core.secrets import DictSecrets
 from governance.core.standard_budget import StandardBudget
 from loom.context import get_run_context
 from loom.errors import NonDeterminism
 from loom.events import Event, EventKind
 from loom.messages import Message, ModelChunk, ToolCall, ToolResult, Usage
+from memory.core.backends.in_memory import InMemoryMemory
+from memory.core.facts import InMemoryFactStore
 from tests.unit.agents.journals import ListJournal, ListRuntime
 
 ran: list[Any] = []
@@ -412,7 +417,8 @@ def everything(turns: list[ScriptedTurn], **options: Any) -> tuple[Agent, list[l
         return listen
 
     model = ScriptedModel([say(turn) for turn in [*turns, ScriptedTurn("the end")]])
-    return Agent("Act.", model=model, tools=[look, wipe, fails], max_turns=4, **options), heard
+    options = {"tools": [look, wipe, fails], **options}
+    return Agent("Act.", model=model, max_turns=4, **options), heard
 
 
 @tool
@@ -448,11 +454,16 @@ async def test_a_run_with_every_layer_and_one_with_none_come_to_the_same(turns: 
     bare, heard_bare = everything(turns)
     full, heard_full = everything(
         turns,
+        tools=NoSandbox(InProcessToolHost([look, wipe, fails])),
         permissions=StandardPermissions(),
         approval_handler=Asks(True),
         hooks=hooks,
         budget=StandardBudget(BudgetConfig(max_tokens=10_000)),
-        audit_log=InMemoryAuditLog(),
+        retry_policy=RetryPolicy(),
+        secrets=DictSecrets({"KEY": "a secret of some length"}),
+        memory=InMemoryMemory(fact_store=InMemoryFactStore()),
+        context_window=1_000_000,
+        audit_log=FullTranscriptAuditLog(InMemoryAuditLog()),
         telemetry=InMemoryTelemetry(),
         runtime=ListRuntime(),
         stop_hooks=[Content()],
