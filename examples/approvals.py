@@ -6,7 +6,7 @@ approve: paid 50 to Ben
 reject: DENIED: pay: destructive call requires approval; not this month
 edit: paid 5 to Ben
 respond: Ben says that he was paid already.
-nobody to ask: DENIED: pay: destructive call requires approval; no approver
+nobody to ask: DENIED: pay: destructive call requires approval
 """
 
 import asyncio

@@ -4,7 +4,7 @@ $ python examples/tool_permissions.py
 ann: ran
 ben: DENIED: delete_account: denied by policy
 cem: DENIED: delete_account: not in allow-list
-dora: DENIED: delete_account: destructive call requires approval; no approver
+dora: DENIED: delete_account: destructive call requires approval
 """
 
 import asyncio
