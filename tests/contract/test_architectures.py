@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -14,124 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.core.agent import Agent
-from agents.core.ambient import Ambient
-from agents.core.architectures.actor_critic import ActorCritic
 from agents.core.architectures.base import Architecture
-from agents.core.architectures.blackboard import BlackboardArchitecture
-from agents.core.architectures.debate import MultiAgentDebate
-from agents.core.architectures.reflexion import Reflexion
-from agents.core.architectures.resolver import BY_NAME, resolve_architecture
-from agents.core.architectures.router import Router, RouterRoute
-from agents.core.architectures.self_refine import SelfRefine
 from agents.core.architectures.supervisor import Supervisor
-from agents.core.architectures.swarm import Swarm
 from agents.core.concurrency import together
 from agents.core.llm.base import Completion
-from agents.core.runtime.journal import JournalSession
-from agents.core.tools.tool import tool
 from governance.core.budget import BudgetConfig
 from governance.core.permissions import StandardPermissions
 from governance.core.standard_budget import StandardBudget
-from loom.context import RunContext, get_run_context
 from loom.errors import TransientModelError
-from loom.events import Event, EventKind, Record
-from loom.messages import Message, ModelChunk, Role, ToolCall, ToolDef, Usage
-
-INSTRUCTIONS = "Rule 7 applies."
-
-
-@dataclass
-class Oracle:
-    """A model that gives every strategy what it asks for, so that each comes to its end by its usual way."""
-
-    name: str = "oracle"
-    failing: bool = False
-    pause: Callable[[], int] = lambda: 0
-    asked: list[tuple[str | None, str]] = field(default_factory=list)
-
-    async def stream(self, messages: list[Message], **options: Any) -> Any:
-        text, calls, usage, reason = await self.complete(messages, **options)
-        if text:
-            yield ModelChunk(kind="text", text=text)
-        for call in calls:
-            yield ModelChunk(kind="tool_call", tool_call=call)
-        yield ModelChunk(kind="finish", finish_reason=reason, usage=usage)
-
-    async def complete(
-        self, messages: Sequence[Message], *, tools: list[ToolDef] | None = None, **options: Any
-    ) -> Completion:
-        text = "\n".join(m.content for m in messages)
-        user_id = get_run_context().user_id
-        self.asked.append((user_id, text))
-        for _ in range(self.pause()):
-            await anyio.sleep(0)
-        if self.failing:
-            raise TransientModelError("the oracle is silent")
-        if calls := _wanted(messages, tools or []):
-            return "", calls, Usage(input_tokens=1, output_tokens=1), "tool_use"
-        return _say(messages, user_id), [], Usage(input_tokens=1, output_tokens=1), "stop"
-
-
-def _wanted(messages: Sequence[Message], tools: Sequence[ToolDef]) -> list[ToolCall]:
-    """Each tool it knows once, with everything about the request in it."""
-    if any(m.role is Role.TOOL for m in messages):
-        return []
-    request = messages[-1].content
-    args = {"stamp": {"text": "x"}, "delegate": {"worker": "w", "instructions": request}}
-    return [ToolCall(id=f"call_{t.name}", tool=t.name, args=args[t.name]) for t in tools if t.name in args]
-
-
-def _say(messages: Sequence[Message], user_id: str | None) -> str:
-    directive = "\n".join(m.content for m in messages if m.role is Role.SYSTEM)
-    asked = f"{directive}\n{messages[-1].content}"
-    if "route: <name" in asked:
-        return "route: w\nconfidence: 1"
-    if '"next_agent"' in messages[-1].content:
-        board = "(contribution)" in messages[-1].content
-        return json.dumps({"terminate": board, "next_agent": "w", "instruction": "help"})
-    if '"issues"' in messages[-1].content:
-        return json.dumps({"issues": [], "score": 1.0, "summary": "fine"})
-    if '"id": "E1"' in asked:
-        return json.dumps([{"id": "E1", "tool": "stamp", "args": {"text": "x"}}])
-    if "Answer with a JSON list" in asked:
-        return '["look it up"]'
-    if "score: 0.7" in asked:
-        return "score: 1.0"
-    if 'answer with exactly "no issues"' in asked:
-        return "no issues"
-    return f"answer for {user_id}"
-
-
-Make = Callable[[Callable[[], Agent]], Architecture]
-
-# Those of one agent get nothing; those of several get as many workers as they need, made one by one.
-ALONE: dict[str, Make] = {name: partial(lambda name, worker: resolve_architecture(name), name) for name in BY_NAME}
-TEAMS: dict[str, Make] = {
-    "router": lambda worker: Router(routes=[RouterRoute("w", worker())]),
-    "supervisor": lambda worker: Supervisor(workers={"w": worker()}),
-    "actor-critic": lambda worker: ActorCritic(actor=worker(), critic=worker()),
-    "debate": lambda worker: MultiAgentDebate(debaters=[worker(), worker()], judge=worker(), rounds=1),
-    "swarm": lambda worker: Swarm(agents={"w": worker(), "v": worker()}, entry_agent="w"),
-    "blackboard": lambda worker: BlackboardArchitecture(agents={"w": worker()}, coordinator=worker(), decider=worker()),
-}
-ALL = {**ALONE, **TEAMS}
-WRAPPING: dict[str, Callable[[Architecture], Architecture]] = {
-    "self-refine": lambda base: SelfRefine(base=base),
-    "reflexion": lambda base: Reflexion(base=base),
-}
-# It only thinks.
-TOOLLESS = {"tree-of-thoughts"}
-
-
-@tool
-async def stamp(text: str) -> str:
-    """Stamp a text."""
-    return f"stamped {text}"
-
-
-def build(name: str, oracle: Oracle, *, worker: Callable[[], Agent] | None = None, **options: Any) -> Agent:
-    make_worker = worker or (lambda: Agent("You work.", model=oracle))
-    return Agent(INSTRUCTIONS, name="team", model=oracle, architecture=ALL[name](make_worker), **options)
+from loom.events import Event, EventKind
+from loom.messages import Message
+from tests.contract.strategies import ALL, INSTRUCTIONS, TEAMS, TOOLLESS, WRAPPING, Oracle, Tape, build, over, stamp
 
 
 @pytest.fixture(params=list(ALL))
@@ -224,14 +115,24 @@ async def test_a_failing_model_surfaces_as_itself(name: str) -> None:
         await build(name, Oracle(failing=True)).run("Go.")
 
 
-@pytest.mark.parametrize("name", list(TEAMS))
-async def test_a_failing_worker_surfaces_with_its_place(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "who"),
+    {
+        "router": "worker:w#1",
+        "supervisor": "worker:w#1.1",
+        "actor-critic": "worker:actor#1",
+        "debate": "worker:debater_1#1",
+        "swarm": "worker:w#1",
+        "blackboard": "worker:coordinator#1",
+    }.items(),
+)
+async def test_a_failing_worker_surfaces_as_itself_and_by_name(name: str, who: str) -> None:
     broken = Oracle(failing=True)
 
-    with pytest.raises(TransientModelError) as caught:
+    with pytest.raises(TransientModelError, match="the oracle is silent") as caught:
         await build(name, Oracle(), worker=partial(Agent, "You work.", model=broken)).run("Go.")
 
-    assert str(caught.value.facts["worker"]).startswith("worker:")
+    assert caught.value.facts["worker"] == who
 
 
 async def test_a_cancelled_run_stops_at_once_and_leaves_no_task(name: str) -> None:
@@ -289,27 +190,6 @@ async def test_events_are_well_formed(name: str) -> None:
     assert any("worker:" in event.worker for event in chunks) == (name in TEAMS)
     for event in events:
         event.model_dump_json(fallback=str)
-
-
-@dataclass
-class Tape:
-    records: list[Record] = field(default_factory=list)
-
-    def post(self, record: Record) -> None:
-        self.records.append(record)
-
-    async def flush(self) -> None:
-        return None
-
-
-async def over(tape: Tape, team: Agent) -> str:
-    session = JournalSession("sess_1", tape, list(tape.records))
-    context = RunContext(user_id="ann", session_id="sess_1", run_id="run_1")
-
-    async def note(event: Event) -> None:
-        session.note(event)
-
-    return (await team.answer("Go.", Ambient(context, runtime=session, emit=note))).output
 
 
 async def check_replay(make: Callable[[Oracle], Agent]) -> None:
