@@ -59,13 +59,22 @@ class LabelInline(ReadOnlyInline):
 
 @admin.register(Agent)
 class AgentAdmin(TenantRows):
-    list_display = ["slug", "name", "labels", "created_at", "archived_at"]
+    list_display = ["slug", "name", "labels", "max_running", "retention_days", "created_at", "archived_at"]
     list_filter = [("archived_at", admin.EmptyFieldListFilter)]
     search_fields = ["slug", "name", "description"]
-    fields = ["slug", "name", "description", "created_at", "archived_at"]
+    fields = ["slug", "name", "description", "max_running", "retention_days", "created_at", "archived_at"]
+    readonly_fields = ["slug", "created_at", "archived_at"]
     inlines = [LabelInline, VersionInline]
     actions = ["archive"]
     ordering = ["slug"]
+
+    def has_change_permission(self, request: HttpRequest, obj: Agent | None = None) -> bool:
+        return self.has_administer_permission(request) and (obj is None or obj.archived_at is None)
+
+    def save_model(self, request: HttpRequest, obj: Agent, form: Any, change: bool) -> None:
+        principal = request.principal  # type: ignore[attr-defined]
+        changes = {name: form.cleaned_data[name] for name in form.changed_data}
+        services.change_agent(tenant=principal.tenant, slug=obj.slug, by=principal.name, **changes)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Agent]:
         agents: QuerySet[Agent] = super().get_queryset(request).prefetch_related("labels__version")

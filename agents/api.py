@@ -122,9 +122,8 @@ def get_agent(request: Call, slug: str) -> Any:
 
 @agents.patch("/{slug}", response=AgentOut, operation_id="change_agent")
 def change_agent(request: Call, slug: str, payload: AgentPatch) -> Any:
-    """Change how an agent is called and described. What it does is changed by a new version."""
-    changes = payload.dict(exclude_none=True)
-    return services.change_agent(tenant=request.auth.tenant, slug=slug, by=request.auth.name, **changes)
+    """Change what is said of an agent and how much of it may run. What it does is changed by a new version."""
+    return services.change_agent(tenant=request.auth.tenant, slug=slug, by=request.auth.name, **payload.changes())
 
 
 @agents.delete("/{slug}", response={204: None}, operation_id="archive_agent")

@@ -41,11 +41,21 @@ class Agent(TenantRow):
     description = models.TextField(blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     archived_at = models.DateTimeField(null=True, blank=True)
+    max_running = models.PositiveIntegerField(null=True, blank=True)  # its runs under way at once; None: any number
+    retention_days = models.PositiveIntegerField(null=True, blank=True)  # None: what the tenant says
 
+    policies: ClassVar[dict[str, str]] = {"scheduler": f"FOR SELECT USING ({SCHEDULER})"}
     objects: ClassVar = AgentQuerySet.as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["tenant", "slug"], name="agent_slug_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "slug"], name="agent_slug_once"),
+            models.CheckConstraint(condition=models.Q(max_running__gt=0), name="agent_runs_something"),
+            models.CheckConstraint(condition=models.Q(retention_days__gt=0), name="agent_keeps_a_day"),
+        ]
+        indexes = [
+            models.Index(fields=["id"], name="agent_limited", condition=models.Q(max_running__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return self.slug
@@ -70,6 +80,7 @@ class AgentVersion(TenantRow):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     created_by = models.CharField(max_length=200)
 
+    policies: ClassVar[dict[str, str]] = {"scheduler": f"FOR SELECT USING ({SCHEDULER})"}
     objects: ClassVar = AgentVersionQuerySet.as_manager()
 
     class Meta:
@@ -155,7 +166,7 @@ class Run(TenantRow):
 
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
     priority = models.SmallIntegerField(default=0)
-    not_before = models.DateTimeField(null=True)
+    not_before = models.DateTimeField(null=True)  # cleared when its time has come: see `services.tick`
     deadline_at = models.DateTimeField(null=True)
 
     attempt = models.PositiveIntegerField(default=0)
@@ -187,11 +198,29 @@ class Run(TenantRow):
             )
         ]
         indexes = [
-            models.Index(fields=["tenant", "-priority", "id"], name="run_queue", condition=models.Q(status="queued")),
+            models.Index(
+                fields=["tenant", "version", "-priority", "id"],
+                name="run_queue",
+                condition=models.Q(status="queued", not_before=None),
+            ),
+            models.Index(
+                fields=["not_before"],
+                name="run_timer",
+                condition=models.Q(status__in=("queued", "waiting"), not_before__isnull=False),
+            ),
+            models.Index(
+                fields=["deadline_at"],
+                name="run_deadline",
+                condition=models.Q(status__in=("queued", "waiting"), deadline_at__isnull=False),
+            ),
             models.Index(
                 fields=["lease_until"], name="run_lease", condition=models.Q(status__in=("running", "cancelling"))
             ),
-            models.Index(fields=["tenant"], name="run_busy", condition=models.Q(status__in=("running", "cancelling"))),
+            models.Index(
+                fields=["tenant", "version"],
+                name="run_busy",
+                condition=models.Q(status__in=("running", "cancelling")),
+            ),
             models.Index(fields=["tenant", "-id"], name="run_newest"),
             models.Index(fields=["tenant", "user_id", "session_id", "-id"], name="run_conversation"),
         ]

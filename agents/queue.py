@@ -13,6 +13,7 @@ from kombu.exceptions import OperationalError
 from agents.core import faults
 
 WAKE = "agents.wake"
+TICK = "agents.tick"
 
 _PENDING = "loom:wake"
 _PENDING_MILLISECONDS = 1000

@@ -64,6 +64,7 @@ class RunIn(Body):
     metadata: Annotated[dict[str, Any], _at_most(MAX_METADATA_BYTES)] = Field(default_factory=dict)
     output_schema: Annotated[dict[str, Any] | None, _at_most(MAX_SPEC_BYTES), AfterValidator(_json_schema)] = None
     priority: int = Field(0, ge=-100, le=100)
+    not_before: AwareDatetime | None = Field(None, description="begin then, or at once when that is over")
     deadline_seconds: float | None = Field(None, gt=0, le=30 * 24 * 3600)
 
 
@@ -90,6 +91,8 @@ class RunOut(Schema):
     attempt: int
     last_seq: int
     created_at: datetime
+    not_before: datetime | None = Field(description="when it will begin, until it does")
+    deadline_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
     trace_id: str
@@ -154,15 +157,28 @@ class AgentIn(Body):
     spec: Annotated[dict[str, Any], _at_most(MAX_SPEC_BYTES)] = Field(description="what `Agent.from_dict` takes")
 
 
+MaxRunning = Annotated[int, Field(ge=1, le=1_000_000)]
+Days = Annotated[int, Field(ge=1, le=36_500)]
+
+
 class AgentPatch(Body):
     name: Name | None = None
     description: Annotated[str, StringConstraints(max_length=10_000)] | None = None
+    max_running: MaxRunning | None = Field(None, description="its runs under way at once; null: any number")
+    retention_days: Days | None = Field(None, description="how long its runs are kept; null: as the tenant says")
+
+    def changes(self) -> dict[str, Any]:
+        """What was sent. A name and a description that are null say nothing; a limit that is null is none."""
+        kept = {"name", "description"}
+        return {k: v for k, v in self.dict(exclude_unset=True).items() if v is not None or k not in kept}
 
 
 class AgentOut(Schema):
     slug: str
     name: str
     description: str
+    max_running: int | None
+    retention_days: int | None
     created_at: datetime
     labels: dict[str, int] = Field(description="label → number of the version it is on")
 

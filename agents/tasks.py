@@ -7,13 +7,18 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
-from agents import queue, worker
+from agents import queue, services, worker
 
 
 @shared_task(name=queue.WAKE)
 def wake() -> None:
     queue.taken()
     worker.wake()
+
+
+@shared_task(name=queue.TICK)
+def tick() -> None:
+    services.tick()
 
 
 @worker_ready.connect

@@ -29,6 +29,7 @@ from agents.adapters import Conversation, JournalWriter, Listener
 from agents.core import faults
 from agents.core.ambient import Ambient
 from agents.core.runtime import engine
+from agents.core.runtime.deadline import WithinDeadline
 from agents.core.runtime.journal import JournalSession
 from agents.core.runtime.writer import Append
 from agents.services import Claim
@@ -39,6 +40,7 @@ from loom.events import Kind, Record
 
 LOOK_AGAIN_SECONDS = 5.0
 MOST_CRASHES = 5
+TICK_SECONDS = 2.0
 _BATCH = 32
 
 log = logging.getLogger(__name__)
@@ -130,7 +132,7 @@ class Worker:
             was_full = len(self._held) >= self._concurrency
             self._held.discard((claim.run_id, claim.fence))
             # A wake-up that came meanwhile found no room, or not for a run that is watched; else each brings its own.
-            if was_full or claim.crashes or claim.run_id in self._dropped:
+            if was_full or claim.is_limited or claim.crashes or claim.run_id in self._dropped:
                 self.wake()
 
 
@@ -159,6 +161,8 @@ async def advance_run(claim: Claim, writer: JournalWriter, group: TaskGroup) -> 
     if claim.last_seq > 1:
         recorded = await unit(tenant_id, services.read_records)(run_id)
         journal.post(Record(kind=Kind.RUN_RESUMED, data={"attempt": claim.attempt}))
+    if claim.seconds_left is not None:
+        program = WithinDeadline(program, claim.seconds_left)
     session = JournalSession(claim.session_id, journal, recorded)
     context = RunContext(claim.user_id, claim.session_id, str(run_id), claim.metadata)
     ambient = Ambient(
@@ -215,6 +219,8 @@ class Process:
             target=_renew, args=(self.worker, lease_seconds, self._stopping), name="leases", daemon=True
         )
         self._heart.start()
+        self._clock = threading.Thread(target=_tick, args=(self._stopping,), name="clock", daemon=True)
+        self._clock.start()
 
     def wake(self) -> None:
         self._portal.start_task_soon(self._call, self.worker.wake)
@@ -246,6 +252,16 @@ def _renew(worker: Worker, lease_seconds: float, stopping: threading.Event) -> N
                 services.renew_leases(owner=worker.owner, run_ids=worker.run_ids, lease_seconds=lease_seconds)
         except DatabaseError:
             log.exception("the leases of this worker are not renewed")
+            connection.close()
+
+
+def _tick(stopping: threading.Event) -> None:
+    """Do what the clock says, also where no beat runs."""
+    while not stopping.wait(TICK_SECONDS):
+        try:
+            services.tick()
+        except DatabaseError:
+            log.exception("what is due is not done; trying again in %s s", TICK_SECONDS)
             connection.close()
 
 

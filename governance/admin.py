@@ -75,11 +75,11 @@ class ReadOnlyInline(TabularInline):  # type: ignore[misc]
 
 @admin.register(Tenant)
 class TenantAdmin(TenantRows):
-    """Superusers make tenants and see their names; what is in one is for its members."""
+    """Superusers make tenants, see their names and set their limits; what is in one is for its members."""
 
-    list_display = ["name", "slug", "created_at"]
+    list_display = ["name", "slug", "max_running", "retention_days", "created_at"]
     search_fields = ["name", "slug"]
-    fields = ["name", "slug"]
+    fields = ["name", "slug", "max_running", "retention_days"]
     ordering = ["slug"]
     actions = ["look_at"]
 
@@ -90,9 +90,19 @@ class TenantAdmin(TenantRows):
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.is_superuser)
 
+    def has_change_permission(self, request: HttpRequest, obj: Tenant | None = None) -> bool:
+        return bool(request.user.is_superuser)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> list[str]:
+        return ["slug"] if obj else []
+
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
-        made = services.create_tenant(slug=obj.slug, name=obj.name, by=_by(request))
-        obj.pk, obj._state.adding = made.pk, False
+        changes = {name: form.cleaned_data[name] for name in form.changed_data if name != "slug"}
+        if not change:
+            made = services.create_tenant(slug=obj.slug, name=changes.pop("name"), by=_by(request))
+            obj.pk, obj._state.adding = made.pk, False
+        if changes:
+            services.change_tenant(tenant_id=obj.pk, by=_by(request), **changes)
 
     @admin.action(description="Look at this tenant")
     def look_at(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -26,8 +27,23 @@ class Tenant(models.Model):
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=200)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    max_running = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1)], help_text="Runs under way at once; empty: any number."
+    )
+    retention_days = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="How long runs that are over are kept; empty: for ever.",
+    )
 
     grants: ClassVar[str] = "SELECT, INSERT, UPDATE"
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(max_running__gt=0), name="tenant_runs_something"),
+            models.CheckConstraint(condition=models.Q(retention_days__gt=0), name="tenant_keeps_a_day"),
+        ]
 
     def __str__(self) -> str:
         return self.name

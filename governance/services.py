@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Collection
 from datetime import datetime
+from typing import TypedDict, Unpack
 from uuid import UUID
 
 from django.db import OperationalError, connection, transaction
@@ -16,7 +17,7 @@ from audit import services as audit
 from governance import tenancy
 from governance.auth import hash_secret
 from governance.models import ApiKey, IdempotentRequest, Membership, Tenant, User
-from loom.errors import Conflict, Invalid
+from loom.errors import Conflict, Invalid, NotFound
 
 
 def create_tenant(*, slug: str, name: str, by: str) -> Tenant:
@@ -26,6 +27,26 @@ def create_tenant(*, slug: str, name: str, by: str) -> Tenant:
         raise Conflict(f"there is a tenant {slug!r} already", slug=slug)
     with tenancy.scope(tenant.pk):
         audit.record(tenant_id=tenant.pk, actor=by, action="tenant.created", subject=f"tenant:{slug}")
+    return tenant
+
+
+class TenantChanges(TypedDict, total=False):
+    name: str
+    max_running: int | None
+    retention_days: int | None
+
+
+def change_tenant(*, tenant_id: UUID, by: str, **changes: Unpack[TenantChanges]) -> Tenant:
+    """Change a tenant's name and what it may use. What is not named stays. Raises NotFound."""
+    with tenancy.scope(tenant_id):
+        tenant: Tenant | None = Tenant.objects.filter(pk=tenant_id).select_for_update().first()
+        if tenant is None:
+            raise NotFound(f"no tenant {tenant_id}")
+        for name, value in changes.items():
+            setattr(tenant, name, value)
+        tenant.save(update_fields=list(changes))
+        subject = f"tenant:{tenant.slug}"
+        audit.record(tenant_id=tenant.pk, actor=by, action="tenant.changed", subject=subject, payload=dict(changes))
     return tenant
 
 

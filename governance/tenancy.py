@@ -47,7 +47,7 @@ def scope(tenant_id: UUID) -> Iterator[None]:
 
 @contextmanager
 def scheduler_scope() -> Iterator[None]:
-    """A transaction that sees the runs of all tenants, and nothing else: for claiming, leases and the rescue."""
+    """A transaction that sees the runs of all tenants and the limits of agents: for claims, leases and what is due."""
     with _setting("loom.scope", "scheduler"):
         yield
 

@@ -111,6 +111,10 @@ class CancelledByUser(LoomError):
     """Somebody cancelled the run."""
 
 
+class DeadlineExceeded(LoomError):
+    """The run was not done by its deadline."""
+
+
 class Conflict(LoomError):
     """The thing is not in a state that allows this."""
 

@@ -147,6 +147,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BEAT_SCHEDULE = {
     "rescue": {"task": "agents.wake", "schedule": 5.0, "options": {"expires": 5}},
+    "tick": {"task": "agents.tick", "schedule": 2.0, "options": {"expires": 5}},
 }
 
 LOOM = env

@@ -2,6 +2,7 @@
 
 from agents.services.agents import add_version, archive_agent, change_agent, create_agent, promote
 from agents.services.claiming import Claim, claim_runs, release_runs, renew_leases
+from agents.services.due import tick
 from agents.services.journal import STATUS, append_events, read_events, read_records
 from agents.services.starting import start_run
 
@@ -20,4 +21,5 @@ __all__ = [
     "release_runs",
     "renew_leases",
     "start_run",
+    "tick",
 ]

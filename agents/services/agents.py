@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from django.db import transaction
 from django.utils import timezone
 
-from agents import assembly
+from agents import assembly, queue
 from agents.models import Agent, AgentLabel, AgentVersion
 from audit import services as audit
 from governance.models import Tenant
 from loom.errors import Conflict
 from loom.ids import deterministic_hash
+
+
+class AgentChanges(TypedDict, total=False):
+    name: str
+    description: str
+    max_running: int | None
+    retention_days: int | None
 
 
 @transaction.atomic
@@ -68,16 +75,15 @@ def promote(
 
 
 @transaction.atomic
-def change_agent(
-    *, tenant: Tenant, slug: str, name: str | None = None, description: str | None = None, by: str
-) -> Agent:
-    """Change how an agent is called and described. Raises NotFound."""
+def change_agent(*, tenant: Tenant, slug: str, by: str, **changes: Unpack[AgentChanges]) -> Agent:
+    """Change what is said of an agent and how much of it may run. What is not named stays. Raises NotFound."""
     agent: Agent = Agent.objects.of(tenant).active().select_for_update().named(slug)
-    changes = {field: value for field, value in (("name", name), ("description", description)) if value is not None}
     for field_name, value in changes.items():
         setattr(agent, field_name, value)
     agent.save(update_fields=list(changes))
-    audit.record(tenant_id=tenant.pk, actor=by, action="agent.changed", subject=f"agent:{slug}", payload=changes)
+    audit.record(tenant_id=tenant.pk, actor=by, action="agent.changed", subject=f"agent:{slug}", payload=dict(changes))
+    if "max_running" in changes:
+        transaction.on_commit(queue.wake_workers)  # there may be room for more
     return agent
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
@@ -16,8 +16,10 @@ from agents.adapters import session_of
 from agents.models import Agent, AgentLabel, AgentVersion, Run
 from audit import services as audit
 from governance.models import Tenant
-from loom.errors import NotFound
+from loom.errors import Invalid, NotFound
 from loom.events import Kind
+
+LATEST_BEGINNING = timedelta(days=366)
 
 
 def start_run(
@@ -31,13 +33,16 @@ def start_run(
     metadata: Mapping[str, Any] | None = None,
     output_schema: dict[str, Any] | None = None,
     priority: int = 0,
+    not_before: datetime | None = None,
     deadline_seconds: float | None = None,
 ) -> Run:
     """Accept a run: its row and its first event in one transaction; a worker is woken when that has committed.
 
-    Raises NotFound for an unknown agent.
+    It begins when `not_before` has come. Raises NotFound for an unknown agent, and Invalid for a beginning that is too
+    far away or after the deadline.
     """
     run_id, now = uuid7(), timezone.now()
+    deadline_at = now + timedelta(seconds=deadline_seconds) if deadline_seconds else None
     run = Run(
         id=run_id,
         tenant=tenant,
@@ -47,7 +52,8 @@ def start_run(
         output_schema=output_schema,
         metadata=dict(metadata or {}),
         priority=priority,
-        deadline_at=now + timedelta(seconds=deadline_seconds) if deadline_seconds else None,
+        not_before=_beginning(not_before, now, deadline_at),
+        deadline_at=deadline_at,
         created_at=now,
         trace_id=run_id.hex,
         last_seq=1,
@@ -67,6 +73,17 @@ def start_run(
     return run
 
 
+def _beginning(not_before: datetime | None, now: datetime, deadline_at: datetime | None) -> datetime | None:
+    """When a run may begin; None is at once."""
+    if not_before is None or not_before <= now:
+        return None
+    if not_before > now + LATEST_BEGINNING:
+        raise Invalid(f"a run may begin within {LATEST_BEGINNING.days} days, not later", pointer="/not_before")
+    if deadline_at is not None and not_before >= deadline_at:
+        raise Invalid("the deadline would be over before the run begins", pointer="/deadline_seconds")
+    return not_before
+
+
 _ACCEPT = """
 WITH version AS (
     SELECT v.id, v.number, a.id AS agent_id, a.slug
@@ -77,11 +94,12 @@ WITH version AS (
                                               AND l.name = %(label)s))
 ), run AS (
     INSERT INTO agents_run (
-        id, tenant_id, version_id, user_id, session_id, input, output_schema, metadata, status, priority, deadline_at,
-        created_at, trace_id, last_seq, attempt, fence, lease_owner, turns, input_tokens, cached_input_tokens,
-        output_tokens, cost_usd)
+        id, tenant_id, version_id, user_id, session_id, input, output_schema, metadata, status, priority, not_before,
+        deadline_at, created_at, trace_id, last_seq, attempt, fence, lease_owner, turns, input_tokens,
+        cached_input_tokens, output_tokens, cost_usd)
     SELECT %(id)s, %(tenant_id)s, version.id, %(user_id)s, %(session_id)s, %(input)s, %(output_schema)s, %(metadata)s,
-           %(status)s, %(priority)s, %(deadline_at)s, %(created_at)s, %(trace_id)s, 1, 0, 0, '', 0, 0, 0, 0, 0
+           %(status)s, %(priority)s, %(not_before)s, %(deadline_at)s, %(created_at)s, %(trace_id)s, 1, 0, 0,
+           '', 0, 0, 0, 0, 0
     FROM version
 ), event AS (
     INSERT INTO agents_runevent (tenant_id, run_id, seq, kind, step_key, data, at)
@@ -104,8 +122,9 @@ def _accept(run: Run, reference: str, by: str) -> AgentVersion:
         "id": run.pk, "tenant_id": run.tenant_id, "user_id": run.user_id, "session_id": run.session_id,
         "input": Jsonb(run.input), "output_schema": None if run.output_schema is None else Jsonb(run.output_schema),
         "metadata": Jsonb(run.metadata), "status": run.status, "priority": run.priority,
-        "deadline_at": run.deadline_at, "created_at": run.created_at, "trace_id": run.trace_id,
-        "kind": Kind.RUN_STARTED, "data": Jsonb(data), "slug": slug, "number": number, "label": label,
+        "not_before": run.not_before, "deadline_at": run.deadline_at, "created_at": run.created_at,
+        "trace_id": run.trace_id, "kind": Kind.RUN_STARTED, "data": Jsonb(data), "slug": slug, "number": number,
+        "label": label,
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(_ACCEPT, values)

@@ -18,8 +18,8 @@ AGENTS = "/api/v1/agents"
 
 RUN_FIELDS = {
     "id", "status", "agent", "agent_version", "user_id", "session_id", "input", "output", "parsed", "error", "usage",
-    "turns", "attempt", "last_seq", "created_at", "started_at", "finished_at", "trace_id", "waiting_for",
-    "parent_run_id",
+    "turns", "attempt", "last_seq", "created_at", "not_before", "deadline_at", "started_at", "finished_at", "trace_id",
+    "waiting_for", "parent_run_id",
 }  # fmt: skip
 
 

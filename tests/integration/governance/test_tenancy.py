@@ -18,6 +18,8 @@ MORE_POLICIES = {
     ("governance_membership", "own", "SELECT"),
     ("governance_apikey", "presented", "SELECT"),
     ("agents_run", "scheduler", "ALL"),
+    ("agents_agent", "scheduler", "SELECT"),
+    ("agents_agentversion", "scheduler", "SELECT"),
 }
 OWN = "(tenant_id = (NULLIF(current_setting('loom.tenant'::text, true), ''::text))::uuid)"
 
@@ -159,7 +161,7 @@ def test_a_query_that_forgets_the_tenant_finds_only_its_rows(acme: Any, globex: 
         assert model._base_manager.filter(tenant_id=globex.tenant.pk).count() == 0
 
 
-def test_the_scheduler_sees_the_runs_of_all_and_nothing_else(acme: Any, globex: Any) -> None:
+def test_the_scheduler_sees_the_runs_and_agents_of_all_and_nothing_else(acme: Any, globex: Any) -> None:
     for place in (acme, globex):
         place.agent()
         place.run()
@@ -167,7 +169,8 @@ def test_the_scheduler_sees_the_runs_of_all_and_nothing_else(acme: Any, globex: 
     with tenancy.scheduler_scope():
         assert Run.objects.filter(tenant__in=[acme.tenant, globex.tenant]).count() == 2
         assert not RunEvent.objects.exists()
-        assert not Agent.objects.exists()
+        assert Agent.objects.filter(tenant__in=[acme.tenant, globex.tenant]).count() == 2
+        assert Agent.objects.update(name="x") == 0
         assert not ApiKey.objects.exists()
 
 
