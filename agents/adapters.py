@@ -2,41 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from contextvars import copy_context
 from datetime import datetime
 from functools import partial
+from typing import Any, Self, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
 import anyio
 from anyio.abc import TaskGroup
-from django.db import DataError
+from django.db import DatabaseError, DataError, connection, transaction
 
 from agents import stream
+from agents.core import faults
 from agents.core.agent import prompt_of
 from agents.core.runtime.journal import JournalSession
-from agents.core.runtime.writer import Append, StoredJournal, Writer
+from agents.core.runtime.writer import Append, StoredJournal, Writer, taken_over
 from agents.models import Run
-from governance.tenancy import unit
-from loom.errors import Invalid
-from loom.events import Event, EventKind
+from governance.tenancy import scope, unit
+from loom.errors import Invalid, LoomError, Unavailable
+from loom.events import Event, EventKind, Record
 from loom.messages import Message, Role
 from memory.core.nothing import Nothing
 
 _DELTAS_A_SECOND = 20
+_TRANSACTIONS = 4  # at a time, of the connections that a process has
 
 
 Write = Callable[[UUID, Sequence[Append[UUID]]], Awaitable[Mapping[UUID, int]]]
+AppendNow = Callable[[Sequence[Append[UUID]]], Mapping[UUID, int]]
+Tell = Callable[[UUID, Sequence[Append[UUID]], Mapping[UUID, int]], None]
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 class JournalWriter:
     """Writes the journals of all runs of this process, each tenant's by themselves, and tells who watches.
 
-    `write` answers with the `seq` that each run's records begin after.
+    `write` answers with the `seq` that each run's records begin after; `append` does the same within a transaction
+    that is open.
     """
 
-    def __init__(self, write: Write, group: TaskGroup) -> None:
-        self._write, self._group = write, group
+    def __init__(self, write: Write, group: TaskGroup, append: AppendNow | None = None) -> None:
+        self._write, self._group, self._append = write, group, append
+        self._transactions = anyio.CapacityLimiter(_TRANSACTIONS)
         self._writers: WeakValueDictionary[UUID, Writer[UUID]] = WeakValueDictionary()
 
     def journal(self, tenant_id: UUID, run_id: UUID, fence: int) -> StoredJournal[UUID]:
@@ -44,18 +59,126 @@ class JournalWriter:
         if found is None:
             found = Writer(partial(self._write_and_tell, tenant_id), start=self._group.start_soon)
             self._writers[tenant_id] = found
-        return found.journal_of(run_id, fence)
+        return RunJournal(found, tenant_id, run_id, fence, self)
+
+    @asynccontextmanager
+    async def transaction_of(self, journal: RunJournal) -> AsyncIterator[RunTransaction]:
+        assert self._append is not None, "a writer without `append` is a test's"
+        async with self._transactions, RunTransaction(journal, self._append, self._tell) as opened:
+            yield opened
 
     async def _write_and_tell(self, tenant_id: UUID, appends: Sequence[Append[UUID]]) -> Mapping[UUID, int]:
         try:
             before = await self._write(tenant_id, appends)
         except DataError as error:
             raise Invalid(f"a record cannot be stored: {error}") from error
+        self._tell(tenant_id, appends, before)
+        return before
+
+    def _tell(self, tenant_id: UUID, appends: Sequence[Append[UUID]], before: Mapping[UUID, int]) -> None:
         for append in appends:
             if append.run_id in before:
                 seq, kind = before[append.run_id] + len(append.records), append.records[-1].kind
                 self._group.start_soon(stream.nudge, tenant_id, append.run_id, seq, kind)
+
+
+class RunJournal(StoredJournal[UUID]):
+    """A run's journal in the platform's database, where a step can share its transaction."""
+
+    def __init__(
+        self, writer: Writer[UUID], tenant_id: UUID, run_id: UUID, fence: int, journals: JournalWriter
+    ) -> None:
+        super().__init__(writer, run_id, fence)
+        self.tenant_id, self._journals = tenant_id, journals
+
+    def transaction(self) -> AbstractAsyncContextManager[RunTransaction]:
+        return self._journals.transaction_of(self)
+
+
+class RunTransaction:
+    """A transaction in the run's tenant scope, in a thread of its own: connections belong to threads.
+
+    What the step does and the record of it are committed together, under the run's fence; or neither is. What a
+    function did is undone when it raises, or when it is not waited for any longer.
+    """
+
+    def __init__(self, journal: RunJournal, append: AppendNow, tell: Tell) -> None:
+        self._journal, self._append, self._tell = journal, append, tell
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="transaction")
+        self._open = ExitStack()
+        self._given_up = False
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._in_thread(lambda: self._open.enter_context(scope(self._journal.tenant_id)))
+        except BaseException:
+            self._thread.submit(self._close)
+            self._thread.shutdown(wait=False)
+            raise
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._thread.submit(self._close)  # after whatever still runs there
+        self._thread.shutdown(wait=False)
+
+    async def call(self, function: Callable[[], Any]) -> Any:
+        def call() -> Any:
+            with transaction.atomic():
+                return function()
+
+        try:
+            return await self._in_thread(call)
+        except asyncio.CancelledError:  # of a timeout's, for example: the function still runs
+            self._given_up = True
+            raise
+
+    async def commit(self, record: Record) -> None:
+        if self._given_up:
+            self._journal.post(record)
+            return
+        await self._journal.flush()
+        append = Append(self._journal.run_id, self._journal.fence, [record])
+        try:
+            before = await self._in_thread(partial(self._commit, append))
+        except DataError as error:
+            raise self._refused(Invalid(f"a record cannot be stored: {error}")) from error
+        except DatabaseError as error:
+            raise self._refused(Unavailable(f"the journal cannot be written: {error}")) from error
+        except LoomError as error:
+            raise self._refused(error) from None
+        self._tell(self._journal.tenant_id, [append], before)
+
+    def _commit(self, append: Append[UUID]) -> Mapping[UUID, int]:
+        faults.reach("after_effect_before_checkpoint")
+        before = self._append([append])
+        if append.run_id not in before:
+            raise taken_over(append.run_id)
+        self._open.close()
+        faults.reach("after_checkpoint")
         return before
+
+    def _refused(self, reason: LoomError) -> LoomError:
+        self._journal.refuse(reason)
+        return reason
+
+    def _close(self) -> None:
+        """Roll back what is not committed."""
+        try:
+            self._open.__exit__(Abandoned, Abandoned(), None)
+        except Abandoned:
+            pass
+        except DatabaseError as error:
+            log.warning("a transaction could not be rolled back, the server does it: %s", error)
+        finally:
+            connection.close()
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        context = copy_context()
+        return await asyncio.wrap_future(self._thread.submit(context.run, work))
+
+
+class Abandoned(Exception):
+    """What the scope of a transaction is told that is not to be committed."""
 
 
 class Listener:

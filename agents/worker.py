@@ -82,7 +82,7 @@ class Worker:
         """Look for work until drained."""
         with self._scope:
             async with anyio.create_task_group() as group:
-                writer = JournalWriter(_write, group)
+                writer = JournalWriter(_write, group, services.append_events)
                 while not self._draining:
                     claimed = await self._claim()
                     for claim in claimed:

@@ -13,7 +13,7 @@ from loom.ids import deterministic_hash, new_id
 FROZEN = ConfigDict(frozen=True)
 
 Effort = Literal["minimal", "low", "medium", "high", "xhigh", "max"]
-Effect = Literal["read", "idempotent", "keyed", "irreversible"]
+Effect = Literal["read", "idempotent", "keyed", "irreversible", "transactional"]
 
 
 def utcnow() -> datetime:

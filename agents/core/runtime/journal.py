@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from pydantic import ValidationError
 
+from agents.core import threads
 from agents.core.runtime.base import Signals
 from agents.core.runtime.written import codec_for, written
 from loom.errors import NonDeterminism, RuntimeJournalError
@@ -87,11 +89,22 @@ class JournalSession:
         self._check(name, intent)
         if (after := self._completed.get(name)) is None:
             await self._begin(name, intent, {"idempotency_key": idempotency_key} if idempotency_key else {})
-            after = self._end(name, await fn(*args, **kwargs))
+            after = await self._taken(name, intent, partial(fn, *args, **kwargs))
         try:
             return codec_for(fn).validate_python(after.data["value"])
         except ValidationError as error:
             raise RuntimeJournalError(f"the result of step {name!r} does not fit: {error}", step_key=name) from error
+
+    async def _taken(self, name: str, intent: dict[str, Any], work: Callable[[], Awaitable[Any]]) -> Record:
+        begin = getattr(self._journal, "transaction", None) if intent.get("effect") == "transactional" else None
+        if begin is None:  # a journal that is not in the database knows the step's key, and no more
+            return self._end(name, await work())
+        async with begin() as transaction:
+            with threads.within(transaction):
+                value = await work()
+            record = self._record_of_end(name, value)
+            await transaction.commit(record)
+            return record
 
     async def stream_step(
         self, name: str, fn: Callable[..., AsyncIterator[Any]], *args: Any, **kwargs: Any
@@ -123,9 +136,13 @@ class JournalSession:
             await self._journal.flush()
 
     def _end(self, name: str, value: Any, **more: Any) -> Record:
-        record = Record(kind=_KINDS[_kind_of(name)][1], step_key=name, data={"value": written(value), **more})
+        record = self._record_of_end(name, value, **more)
         self._journal.post(record)
         return record
+
+    @staticmethod
+    def _record_of_end(name: str, value: Any, **more: Any) -> Record:
+        return Record(kind=_KINDS[_kind_of(name)][1], step_key=name, data={"value": written(value), **more})
 
     def note(self, event: Event) -> None:
         """Write an event that is no step. What a replay says again is not written again."""
@@ -141,7 +158,8 @@ class JournalSession:
 def may_repeat(started: Record | None) -> bool:
     """The rule for a step that a crash cut off: only what is irreversible is not done again.
 
-    `read` and `idempotent` tools may run twice, and `keyed` ones are given the key of the first time.
+    `read` and `idempotent` tools may run twice, `keyed` ones are given the key of the first time, and of
+    `transactional` ones nothing is left.
     """
     return started is None or started.data.get("effect") != "irreversible"
 

@@ -54,7 +54,7 @@ class Writer(Generic[RunId]):
         other = self._dirty.setdefault(journal.run_id, journal)
         if other is not journal:  # a run that is held here already was taken up once more
             older, self._dirty[journal.run_id] = sorted((other, journal), key=lambda each: each.fence)
-            older.refuse(_taken_over(older.run_id))
+            older.refuse(taken_over(older.run_id))
         if not self._busy:
             self._busy = True
             self._start(self._drain)
@@ -89,7 +89,7 @@ class Writer(Generic[RunId]):
                 if append.run_id in held:
                     journal.confirm(len(append.records))
                 else:
-                    journal.refuse(_taken_over(append.run_id))
+                    journal.refuse(taken_over(append.run_id))
 
 
 class StoredJournal(Generic[RunId]):
@@ -164,5 +164,5 @@ def _refuse(batch: Iterable[tuple[StoredJournal[Any], object]], reason: LoomErro
         journal.refuse(reason)
 
 
-def _taken_over(run_id: Hashable) -> Conflict:
+def taken_over(run_id: Hashable) -> Conflict:
     return Conflict(f"run {str(run_id)!r} was taken over by a later attempt", run_id=str(run_id))

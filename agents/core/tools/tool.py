@@ -11,8 +11,8 @@ from types import MethodType
 from typing import Any, get_args, overload
 
 import anyio
-import anyio.to_thread
 
+from agents.core.threads import in_thread
 from agents.core.tools.parameters import Parameters, check_schema, parameters_of
 from loom.errors import ConfigError, ToolError
 from loom.ids import snake
@@ -26,7 +26,8 @@ class Tool:
     """A function with what a model and a gate must know about it.
 
     `effect` says what a crash in the middle means: `read` and `idempotent` calls are made again, `keyed` ones with the
-    same idempotency key, `irreversible` ones only after a person decided. It follows `destructive` when not given.
+    same idempotency key, `irreversible` ones only after a person decided. What a `transactional` one does in the
+    platform's database is committed together with its result. It follows `destructive` when not given.
     `timeout` is in seconds. `compensate` undoes a call that was made (see `undo`). `approval` True asks a person before
     every call, False never does, None leaves it to the rules. A Tool is still callable like the function it was.
     """
@@ -50,6 +51,8 @@ class Tool:
             raise ConfigError(f"tool {self.name!r}: no effect {self.effect!r}; {_choice(str(self.effect), EFFECTS)}")
         elif self.destructive and self.effect == "read":
             raise ConfigError(f"tool {self.name!r} cannot be destructive and only read")
+        elif self.effect == "transactional" and _is_async(self.fn):
+            raise ConfigError(f"tool {self.name!r} is async, and a transaction is not: make it a plain function")
         if self.timeout is not None and self.timeout <= 0:
             raise ConfigError(f"tool {self.name!r}: a timeout is a number of seconds above 0, not {self.timeout}")
 
@@ -222,7 +225,7 @@ async def _run(call: Callable[[], Any], fn: Callable[..., Any]) -> Any:
     """Run a call of `fn`: here when it is async, else in a thread that a cancellation does not wait for."""
     if _is_async(fn):
         return await call()
-    result = await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
+    result = await in_thread(call)
     return await result if inspect.isawaitable(result) else result
 
 

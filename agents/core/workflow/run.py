@@ -10,7 +10,6 @@ from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import anyio.to_thread
 from pydantic import BaseModel, ValidationError
 
 from agents.core import execution, loop
@@ -18,6 +17,7 @@ from agents.core.agent import Agent, prompt_of
 from agents.core.ambient import Ambient
 from agents.core.architectures.base import AgentSession
 from agents.core.concurrency import together
+from agents.core.threads import in_thread
 from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.tool import Tool
 from agents.core.wiring import bare_dependencies
@@ -293,7 +293,7 @@ async def _invoke(function: StepLike, value: Any) -> Any:
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
         return await function(value)
     # Neither a timeout nor a cancellation waits for the thread: what it does may still happen.
-    output = await anyio.to_thread.run_sync(function, value, abandon_on_cancel=True)
+    output = await in_thread(partial(function, value))
     return await output if inspect.isawaitable(output) else output
 
 

@@ -521,3 +521,12 @@ async def test_any_nesting_of_types_round_trips_and_fits_its_schema(shape: Any, 
     jsonschema.Draft202012Validator.check_schema(made.input_schema)
     jsonschema.validate(sent, made.input_schema)
     assert made.check(sent) == {"x": value}
+
+
+def test_an_async_function_cannot_be_part_of_a_transaction() -> None:
+    async def book(seat: str) -> str:
+        """Book a seat."""
+        return seat
+
+    with pytest.raises(ConfigError, match="tool 'book' is async, and a transaction is not: make it a plain function"):
+        tool(book, effect="transactional")
