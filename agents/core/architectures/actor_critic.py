@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from agents.core.architectures.asking import backdrop_for
@@ -20,6 +20,10 @@ CRITIQUE = (
     "Judge this output for this task.\n\nTask:\n{prompt}\n\nOutput:\n{output}\n\nAnswer with one JSON object and "
     'nothing else: {"issues": ["each thing that must change"], "score": 0.0 to 1.0, "summary": "one sentence"}'
 )
+AGAIN = (
+    "I could not read a score in that. Answer again, with the JSON object alone: "
+    '{"issues": [...], "score": 0.0 to 1.0, "summary": "one sentence"}'
+)
 REFINE = (
     "Improve your output for this task.\n\nTask:\n{prompt}\n\nYour output:\n{output}\n\nWhat must change:\n{issues}\n\n"
     "Answer with the new output alone."
@@ -28,18 +32,20 @@ REFINE = (
 
 @dataclass(frozen=True, slots=True)
 class Critique:
-    """What a critic said. A score that cannot be read is 0, and the text is the issue."""
+    """What a critic said. A score that cannot be read is 0; where there is no JSON the text is the issue."""
 
     score: float
     issues: tuple[str, ...]
     summary: str = ""
+    readable: bool = True
 
 
 class ActorCritic:
     """Let the actor answer and the critic judge; below `approval_threshold` the actor tries again, `max_rounds` times.
 
-    Two models see more than one: give the two agents different ones. Costs two runs a round, one in the last when it is
-    not approved. `{prompt}`, `{output}`, `{issues}` and `{summary}` in the templates are filled in.
+    Two models see more than one: give the two agents different ones. Costs two runs a round. A critic that gives no
+    score is asked once more; when there is none again it counts as 0, and the event says so. `{prompt}`, `{output}`,
+    `{issues}` and `{summary}` in the templates are filled in.
     """
 
     name = "actor-critic"
@@ -79,24 +85,41 @@ class ActorCritic:
             crew.answer(prompt, draft.output)
             if crew.stopped(draft, "actor"):
                 return
-            question = fill(self._critique, prompt=prompt, output=draft.output)
-            said = await crew.turn("critic", self.critic, question, answers=False)
-            if crew.stopped(said, "critic"):
+            judged = await self._judge(crew, fill(self._critique, prompt=prompt, output=draft.output))
+            if judged is None:
                 return
-            critique = read_critique(said.output)
+            critique = judged
             yield crew.told(
                 "actor_critic.critiqued",
                 round=number,
                 score=critique.score,
+                readable=critique.readable,
                 issues=list(critique.issues),
                 summary=critique.summary,
             )
             if critique.score >= self.approval_threshold:
                 yield crew.told("actor_critic.approved", round=number, score=critique.score)
                 return
-            issues = "\n".join(f"- {issue}" for issue in critique.issues) or f"- {critique.summary or said.output}"
+            issues = "\n".join(
+                f"- {issue}" for issue in critique.issues or (critique.summary or "it is not good enough",)
+            )
             text = fill(self._refine, prompt=prompt, output=draft.output, issues=issues, summary=critique.summary)
         yield crew.told("actor_critic.max_rounds_reached", rounds=self.max_rounds, score=critique.score)
+
+    async def _judge(self, crew: Crew, question: str) -> Critique | None:
+        """What the critic says of a draft, asked twice if need be. None when it is cut short, and so is the run."""
+        said = await crew.turn("critic", self.critic, question, answers=False)
+        if crew.stopped(said, "critic"):
+            return None
+        critique = read_critique(said.output)
+        if critique.readable:
+            return critique
+        again = f"{question}\n\nYour answer was:\n{said.output}\n\n{AGAIN}"
+        repeated = await crew.turn("critic", self.critic, again, answers=False)
+        if crew.stopped(repeated, "critic"):
+            return None
+        second = read_critique(repeated.output)
+        return replace(second, issues=second.issues or critique.issues, summary=second.summary or critique.summary)
 
 
 def read_critique(text: str) -> Critique:
@@ -106,6 +129,7 @@ def read_critique(text: str) -> Critique:
             issues = value.get("issues") or []
             listed = [issues] if isinstance(issues, str) else issues if isinstance(issues, list) else []
             score = read_score(f"score: {value['score']}")
-            return Critique(score or 0.0, tuple(map(str, listed)), str(value.get("summary") or ""))
+            summary = str(value.get("summary") or "")
+            return Critique(score or 0.0, tuple(map(str, listed)), summary, readable=score is not None)
     score = read_score(text)
-    return Critique(score or 0.0, (text.strip(),) if text.strip() else ())
+    return Critique(score or 0.0, (text.strip(),) if text.strip() else (), readable=score is not None)

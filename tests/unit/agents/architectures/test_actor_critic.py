@@ -61,14 +61,45 @@ async def test_after_the_last_round_the_last_output_stands():
         (f"Here you are:\n```json\n{verdict(1)}\n```", Critique(1.0, (), "so-so")),
         ('{"score": "8/10", "issues": "one"}', Critique(0.8, ("one",))),
         ('{"score": "85%"}', Critique(0.85, ())),
-        ('{"score": null}', Critique(0.0, ())),
+        ('{"score": null}', Critique(0.0, (), readable=False)),
+        ('{"score": 0}', Critique(0.0, ())),
         ("Good.\nScore: 7 out of 10", Critique(0.7, ("Good.\nScore: 7 out of 10",))),
-        ("Every one of the 10 numbers is wrong.", Critique(0.0, ("Every one of the 10 numbers is wrong.",))),
-        ("", Critique(0.0, ())),
+        (
+            "Every one of the 10 numbers is wrong.",
+            Critique(0.0, ("Every one of the 10 numbers is wrong.",), readable=False),
+        ),
+        ("", Critique(0.0, (), readable=False)),
     ],
 )
 def test_critiques_are_read_strictly(text, critique):
     assert read_critique(text) == critique
+
+
+async def test_a_critic_without_a_score_is_asked_once_more():
+    cast = Cast()
+    duo = pair(cast, ["Draft.", "Better."], ["It is dull.", verdict("3/10"), verdict(1)])
+
+    result = await cast.team(duo).run("Write.", emit=cast.hear)
+
+    assert cast.order() == ["actor", "critic", "critic", "actor", "critic"]
+    assert "Your answer was:\nIt is dull.\n\nI could not read a score in that." in cast.prompts()[2][1]
+    assert "What must change:\n- It is dull.\n" in cast.prompts()[3][1]
+    assert [(e["score"], e["readable"]) for e in cast.told() if e["name"] == "actor_critic.critiqued"] == [
+        (0.3, True),
+        (1.0, True),
+    ]
+    assert result.output == "Better."
+
+
+async def test_a_critique_that_stays_without_a_score_counts_as_zero_and_says_so():
+    cast = Cast()
+    duo = pair(cast, ["Draft."], ["Well.", "Hm."], max_rounds=1)
+
+    result = await cast.team(duo).run("Write.", emit=cast.hear)
+
+    [critiqued] = [event for event in cast.told() if event["name"] == "actor_critic.critiqued"]
+    assert (critiqued["score"], critiqued["readable"], critiqued["issues"]) == (0.0, False, ["Hm."])
+    assert result.output == "Draft."
 
 
 async def test_templates_are_filled_in_and_braces_stay():
