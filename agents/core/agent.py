@@ -203,6 +203,11 @@ class Agent:
         return self._hooks
 
     @property
+    def _audit_log(self) -> AuditLog | None:
+        """The name under which programs ask for the entries of a user."""
+        return self.audit_log
+
+    @property
     def architecture(self) -> Architecture:
         return self._architecture
 
