@@ -12,9 +12,9 @@ from typing import Any
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
-# Crockford's alphabet, two letters at a time: 13 of these are the 130 bits of a ULID's text.
-_PAIRS = [a + b for a in "0123456789ABCDEFGHJKMNPQRSTVWXYZ" for b in "0123456789ABCDEFGHJKMNPQRSTVWXYZ"]
-_SHIFTS = range(120, -1, -10)
+_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: five bits each
+_PAIRS = [a + b for a in _LETTERS for b in _LETTERS]
+_ANY_BYTE = (_LETTERS * 8).encode()  # every letter stands for eight of the 256 bytes, so all are equally likely
 
 
 def new_id(prefix: str = "") -> str:
@@ -22,9 +22,16 @@ def new_id(prefix: str = "") -> str:
 
     Written out here because a run makes several, and the library's way takes ten times as long.
     """
-    bits = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
-    ulid = "".join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS])
-    return f"{prefix}_{ulid}" if prefix else ulid
+    ms = time.time_ns() // 1_000_000
+    when = (
+        _PAIRS[ms >> 40]
+        + _PAIRS[ms >> 30 & 1023]
+        + _PAIRS[ms >> 20 & 1023]
+        + _PAIRS[ms >> 10 & 1023]
+        + _PAIRS[ms & 1023]
+    )
+    chance = os.urandom(16).translate(_ANY_BYTE).decode()
+    return f"{prefix}_{when}{chance}" if prefix else when + chance
 
 
 def snake(name: str) -> str:
