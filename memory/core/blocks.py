@@ -47,7 +47,7 @@ class Blocks:
         return {user_id: dict(blocks) for user_id, blocks in self._users.items()}
 
     def _drop_idle(self) -> None:
-        if self._idle_seconds is None:
+        if self._idle_seconds is None or not self._users:
             return
         oldest = self._clock() - self._idle_seconds
         while self._users and self._seen[next(iter(self._users))] < oldest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
 from collections.abc import Collection
 from datetime import datetime
 from heapq import nlargest
@@ -15,13 +16,16 @@ Range = tuple[datetime, datetime]
 
 
 class History:
-    """The episodes of one user, oldest first, found by session, by time and by word."""
+    """The episodes of one user, oldest first, found by session, by time and by word.
+
+    A text's number in the index is its place among the episodes. Texts are entered when they are searched; an episode
+    that belongs before one that is there already has all of them entered again.
+    """
 
     def __init__(self) -> None:
         self.episodes: list[Episode] = []
-        self._sessions: dict[str, list[Episode]] = {}
+        self._sessions: defaultdict[str, list[Episode]] = defaultdict(list)
         self._words = LexicalIndex()
-        self._numbered: list[Episode] = []
         self._ids: set[str] = set()
         self._exchanges: dict[str, tuple[Message, Message]] = {}
 
@@ -30,10 +34,13 @@ class History:
 
     def add(self, episode: Episode) -> None:
         """Add an episode that is not there yet."""
-        insort(self.episodes, episode, key=_occurred_at)
-        insort(self._sessions.setdefault(episode.session_id, []), episode, key=_occurred_at)
-        self._words.add(f"{episode.input} {episode.output}")
-        self._numbered.append(episode)
+        if self.episodes and episode.occurred_at < self.episodes[-1].occurred_at:
+            insort(self.episodes, episode, key=_occurred_at)
+            insort(self._sessions[episode.session_id], episode, key=_occurred_at)
+            self._words = LexicalIndex()
+        else:
+            self.episodes.append(episode)
+            self._sessions[episode.session_id].append(episode)
         self._ids.add(episode.id)
 
     def without(self, episode_ids: Collection[str]) -> History:
@@ -45,15 +52,12 @@ class History:
         return left
 
     def newest(self, limit: int, time_range: Range | None = None) -> list[Episode]:
-        start, end = 0, len(self.episodes)
-        if time_range is not None:
-            start = bisect_left(self.episodes, as_utc(time_range[0]), key=_occurred_at)
-            end = bisect_right(self.episodes, as_utc(time_range[1]), key=_occurred_at)
+        start, end = self._places(time_range)
         return self.episodes[max(start, end - max(limit, 0)) : end][::-1]
 
     def messages(self, session_id: str, count: int) -> list[Message]:
         """The last `count` exchanges of a session as messages, oldest first."""
-        episodes = self._sessions.get(session_id, [])
+        episodes = self._sessions.get(session_id, ())
         last = episodes[max(len(episodes) - max(count, 0), 0) :]
         return [message for episode in last for message in self._exchange(episode)]
 
@@ -65,14 +69,24 @@ class History:
         """The episodes that share words with the query, best first, equally good ones newest first."""
         keep = None
         if time_range is not None:
-            since, until = as_utc(time_range[0]), as_utc(time_range[1])
-            keep = lambda number: since <= self._numbered[number].occurred_at <= until  # noqa: E731
+            start, end = self._places(time_range)
+            keep = lambda place: start <= place < end  # noqa: E731
+        for episode in self.episodes[len(self._words) :]:
+            self._words.add(f"{episode.input} {episode.output}")
         scores = self._words.scores(query, limit, keep=keep)
-        best = nlargest(
-            max(limit, 0),
-            [(score, self._numbered[number].occurred_at, number) for number, score in scores.items()],
+        newest_first = sorted(scores, reverse=True)
+        best = sorted(newest_first, key=scores.__getitem__, reverse=True)[: max(limit, 0)]
+        return [(scores[place], self.episodes[place]) for place in best]
+
+    def _places(self, time_range: Range | None) -> tuple[int, int]:
+        """Where the episodes of a time lie: from the first place to before the second."""
+        if time_range is None:
+            return 0, len(self.episodes)
+        since, until = as_utc(time_range[0]), as_utc(time_range[1])
+        return (
+            bisect_left(self.episodes, since, key=_occurred_at),
+            bisect_right(self.episodes, until, key=_occurred_at),
         )
-        return [(score, self._numbered[number]) for score, _, number in best]
 
     def _exchange(self, episode: Episode) -> tuple[Message, Message]:
         # Kept, because every run of a conversation reads the same last exchanges again.

@@ -55,7 +55,8 @@ class InMemoryMemory:
         self._unread: dict[tuple[str | None, str], Episode] = {}
 
     async def working(self, *, user_id: str | None = None) -> list[MemoryBlock]:
-        return sorted(self._blocks.of(user_id).values(), key=lambda block: block.pinned_order)
+        blocks = self._blocks.of(user_id)
+        return sorted(blocks.values(), key=lambda block: block.pinned_order) if blocks else []
 
     async def update_block(self, name: str, content: str, *, user_id: str | None = None) -> None:
         blocks = self._blocks.of(user_id, create=True)
@@ -67,8 +68,10 @@ class InMemoryMemory:
         await self.update_block(name, (block.content if block else "") + content, user_id=user_id)
 
     async def remember(self, episode: Episode) -> str:
-        history = self._histories.setdefault(episode.user_id, History())
-        if episode.id in history:
+        history = self._histories.get(episode.user_id)
+        if history is None:
+            history = self._histories[episode.user_id] = History()
+        elif episode.id in history:
             history = self._histories[episode.user_id] = history.without({episode.id})
         history.add(episode)
         if self._consolidator is not None:

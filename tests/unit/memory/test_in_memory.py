@@ -1,4 +1,5 @@
 import logging
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -73,14 +74,35 @@ async def test_a_run_reads_no_more_of_a_long_history_than_of_a_short_one(turns: 
     history = History()
     for turn in range(turns):
         history.add(Episode(session_id="s", user_id="ann", input=f"tea {turn}", output="ok"))
+    history.by_words("tea", 1, None)
     touched = Touched()
     history.episodes = touched(history.episodes)
-    history._numbered = touched(history._numbered)
 
     assert len(history.by_words("more tea", 3, None)) == 3
     assert len(history.newest(3)) == 3
     assert len(history.messages("s", 10)) == 20
     assert touched.count <= 64
+
+
+def test_an_episode_of_long_ago_takes_its_place_among_those_that_were_searched_before() -> None:
+    history = History()
+    for day in (2, 4, 3):
+        history.add(episode(day, f"tea {day}"))
+        history.by_words("tea", 1, None)
+
+    history.add(episode(1, "coffee"))
+
+    assert [found.input for _, found in history.by_words("tea", 2, None)] == ["tea 4", "tea 3"]
+    assert [found.input for _, found in history.by_words("coffee", 2, None)] == ["coffee"]
+    assert [found.input for _, found in history.by_words("tea", 5, (day_of(2), day_of(3)))] == ["tea 3", "tea 2"]
+
+
+def day_of(day: int) -> datetime:
+    return datetime(2026, 1, day, tzinfo=UTC)
+
+
+def episode(day: int, text: str) -> Episode:
+    return Episode(session_id="s", user_id="ann", occurred_at=day_of(day), input=text, output="ok")
 
 
 class Touched:
