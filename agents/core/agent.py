@@ -28,7 +28,7 @@ from agents.core.stop_hooks import StopHook
 from agents.core.tools.base import ToolHost
 from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.tool import Tool
-from agents.core.wiring import Options
+from agents.core.wiring import DEFAULTS, Options
 from audit.core.log import AuditLog, resolve_audit_log
 from audit.core.redaction import Redactor
 from audit.core.telemetry import NoTelemetry, Telemetry, resolve_telemetry
@@ -368,15 +368,11 @@ def _options(
     response_tone: str | None = None,
     effort: str | None = None,
 ) -> Options:
+    if output_validation_retries == 1 and effort is None and not (extra_tools or output_schema or response_tone):
+        return DEFAULTS
     check_count("output_validation_retries", output_validation_retries, 0)
     check_effort(effort)
-    return Options(
-        extra_tools=tuple(extra_tools or ()),
-        output_schema=output_schema,
-        output_validation_retries=output_validation_retries,
-        response_tone=response_tone,
-        effort=effort,
-    )
+    return Options(tuple(extra_tools or ()), output_schema, output_validation_retries, response_tone, effort)
 
 
 def context_for(

@@ -56,9 +56,12 @@ async def keep_within(session: AgentSession, deps: Dependencies, *, step: str, t
 
 def _at_most(messages: Sequence[Message]) -> float:
     """A bound on the estimate that costs next to nothing: no character counts for more than three tokens."""
-    if any(message.tool_calls or message.images for message in messages):
-        return inf
-    return sum([3 * len(message.content) + 4 for message in messages])
+    tokens = 0
+    for message in messages:
+        if message.tool_calls or message.images:
+            return inf
+        tokens += 3 * len(message.content) + 4
+    return tokens
 
 
 async def _shrink(session: AgentSession, deps: Dependencies, step: str, goal: int) -> None:

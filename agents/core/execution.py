@@ -16,8 +16,9 @@ from agents.core import output as outputs
 from agents.core.ambient import Ambient
 from agents.core.architectures.base import AgentSession, Dependencies
 from agents.core.result import RunResult
+from agents.core.runtime.base import Steps
 from agents.core.stop_hooks import StopHookResult
-from agents.core.wiring import Options, dependencies_of, instructions_of, kit_of
+from agents.core.wiring import DEFAULTS, Options, dependencies_of, instructions_of, kit_of, steps_at_hand, steps_of
 from audit.core.log import wants_full_transcripts
 from loom.context import set_run_context
 from loom.errors import OutputValidationError
@@ -34,32 +35,30 @@ if TYPE_CHECKING:
 _PROMPT_IN_AUDIT = 500
 
 
-_DEFAULTS = Options()
-
-
-async def execute(agent: Agent, prompt: str, ambient: Ambient, options: Options = _DEFAULTS) -> RunResult:
+async def execute(agent: Agent, prompt: str, ambient: Ambient, options: Options = DEFAULTS) -> RunResult:
     """Run the agent in these surroundings. See `Agent.run` for what it raises."""
+    if (runtime := steps_at_hand(agent, ambient)) is not None:
+        return await _execute(agent, prompt, ambient, options, runtime)
+    async with steps_of(agent.runtime, prompt, ambient) as runtime:
+        return await _execute(agent, prompt, ambient, options, runtime)
+
+
+async def _execute(agent: Agent, prompt: str, ambient: Ambient, options: Options, runtime: Steps) -> RunResult:
     started_at = utcnow()
     schema = options.output_schema or agent.output_schema
     output = outputs.output_for(schema) if schema is not None else None
-    async with AsyncExitStack() as stack:
-        kit = kit_of(agent, ambient)
-        deps = await dependencies_of(agent, prompt, ambient, options, output, stack, kit)
-        instructions = instructions_of(agent, ambient, options, output, deps, kit)
-        session = AgentSession(ambient.context.session_id or "", instructions)
-        if deps.desk is not None:
-            await deps.desk.open(agent.tool_host, session, stack.enter_context(ExitStack()))
-        run = _Run(agent, session, deps, ambient, output, options.output_validation_retries, started_at)
-        current = set_run_context(deps.context)
-        current.enter()
-        stack.callback(current.exit)
-        if not deps.fast_telemetry:
-            from audit.core.telemetry import agent_span
-
-            about = {"architecture": agent.architecture.name, "max_turns": agent.max_turns}
-            span = agent_span(deps.telemetry, agent.name, agent.model.name, deps.context, **about)
-            await stack.enter_async_context(span)
-        return await run.observed(prompt)
+    kit = kit_of(agent, ambient)
+    deps = dependencies_of(agent, ambient, options, output, runtime, kit)
+    session = AgentSession(
+        ambient.context.session_id or "", instructions_of(agent, ambient, options, output, deps, kit)
+    )
+    run = _Run(agent, session, deps, ambient, output, options.output_validation_retries, started_at)
+    current = set_run_context(deps.context)
+    current.enter()
+    try:
+        return await (run.observed(prompt) if deps.desk is None and deps.fast_telemetry else run.surrounded(prompt))
+    finally:
+        current.exit()
 
 
 @dataclass
@@ -73,6 +72,20 @@ class _Run:
     output: outputs.Output | None
     validation_retries: int
     started_at: datetime
+
+    async def surrounded(self, prompt: str) -> RunResult:
+        """The run at its desk and in its span."""
+        agent, deps = self.agent, self.deps
+        async with AsyncExitStack() as stack:
+            if deps.desk is not None:
+                await deps.desk.open(agent.tool_host, self.session, stack.enter_context(ExitStack()))
+            if not deps.fast_telemetry:
+                from audit.core.telemetry import agent_span
+
+                about = {"architecture": agent.architecture.name, "max_turns": agent.max_turns}
+                span = agent_span(deps.telemetry, agent.name, agent.model.name, deps.context, **about)
+                await stack.enter_async_context(span)
+            return await self.observed(prompt)
 
     async def observed(self, prompt: str) -> RunResult:
         """The run with its beginning and its end told to the audit log and the listener, also when it fails."""

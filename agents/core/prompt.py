@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from agents.core.architectures.base import AgentSession, Dependencies
 from agents.core.architectures.lent_memory import PERSISTENT
 from loom.events import Event, EventKind
 from loom.messages import Message, Role
+from memory.core.values import Episode
 
 _FACTS, _EPISODES, _HISTORY = 5, 3, 20
 
 
 async def opening(session: AgentSession, deps: Dependencies, prompt: str) -> list[Message]:
     """Instructions, memory, the earlier turns of the session, and the prompt."""
-    messages = [Message(role=Role.SYSTEM, content=session.instructions)] if session.instructions else []
+    messages = [_instructions(session.instructions)] if session.instructions else []
     messages += await _recalled(session, deps, prompt)
     messages.append(Message(role=Role.USER, content=prompt))
     return messages
@@ -34,17 +37,24 @@ async def _recall(session: AgentSession, deps: Dependencies, query: str) -> list
     memory, user_id = deps.memory, deps.context.user_id
     messages: list[Message] = []
     if blocks := await memory.working(user_id=user_id):
-        messages.append(_system("\n\n".join(block.format() for block in blocks)))
+        messages.append(_system("\n\n".join([block.format() for block in blocks])))
     if facts := await memory.recall_facts(query, limit=_FACTS, user_id=user_id):
-        messages.append(_system("Known facts:\n" + "\n".join(f"- {fact.format()}" for fact in facts)))
+        messages.append(_system("Known facts:\n" + "\n".join([f"- {fact.format()}" for fact in facts])))
     episodes = await memory.recall(query, limit=_EPISODES + 1, user_id=user_id)
-    # The talk with a persistent worker is how an answer came about; the episode of the answer says it again.
-    told = [episode for episode in episodes if not episode.session_id.startswith(PERSISTENT)]
-    if others := [episode for episode in told if episode.session_id != session.id][:_EPISODES]:
-        messages.append(_system("Relevant past episodes:\n" + "\n\n".join(episode.format() for episode in others)))
-    if messages:
+    if others := [episode for episode in episodes if _is_news(episode, session)][:_EPISODES]:
+        messages.append(_system("Relevant past episodes:\n" + "\n\n".join([episode.format() for episode in others])))
+    if messages and (deps.audit_log is not None or deps.emit is not None):
         await _tell(session, deps, {"facts": len(facts), "episodes": len(others), "blocks": len(blocks)})
-    return messages + await memory.session_messages(session.id, user_id=user_id, limit=_HISTORY)
+    messages += await memory.session_messages(session.id, user_id=user_id, limit=_HISTORY)
+    return messages
+
+
+def _is_news(episode: Episode, session: AgentSession) -> bool:
+    """Whether the conversation does not say it anyway.
+
+    The talk with a persistent worker is how an answer came about; the episode of the answer says it again.
+    """
+    return episode.session_id != session.id and not episode.session_id.startswith(PERSISTENT)
 
 
 async def _tell(session: AgentSession, deps: Dependencies, found: dict[str, int]) -> None:
@@ -60,3 +70,6 @@ async def _tell(session: AgentSession, deps: Dependencies, found: dict[str, int]
 
 def _system(text: str) -> Message:
     return Message(role=Role.SYSTEM, content=text)
+
+
+_instructions = lru_cache(maxsize=256)(_system)  # the runs of an agent begin with the same message

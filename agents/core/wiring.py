@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -43,22 +44,34 @@ class Options:
     effort: str | None = None
 
 
-async def dependencies_of(
-    agent: Agent,
-    prompt: str,
-    ambient: Ambient,
-    options: Options,
-    output: outputs.Output | None,
-    stack: AsyncExitStack,
-    kit: Kit | None,
+DEFAULTS = Options()
+
+
+def steps_at_hand(agent: Agent, ambient: Ambient) -> Steps | None:
+    """Where the run takes its steps, unless a session has to be opened for that."""
+    if ambient.runtime is not None:
+        return ambient.runtime
+    return agent.runtime if type(agent.runtime) is InProcRuntime else None
+
+
+@asynccontextmanager
+async def steps_of(runtime: Runtime, prompt: str, ambient: Ambient) -> AsyncIterator[Steps]:
+    """The runtime's session of this run. One that runs steps itself is the runtime from here on."""
+    if isinstance(runtime, JournaledRuntime):
+        async with runtime.run(ambient.context, prompt, path=ambient.path) as journaled:
+            yield journaled
+    else:
+        async with runtime.session(ambient.context.session_id or "") as session:
+            steps: Any = session if hasattr(session, "step") else runtime
+            yield steps
+
+
+def dependencies_of(
+    agent: Agent, ambient: Ambient, options: Options, output: outputs.Output | None, runtime: Steps, kit: Kit | None
 ) -> Dependencies:
     """Everything the run works with, and which of it does nothing."""
-    runtime: Steps = ambient.runtime or agent.runtime
-    fast_runtime = type(runtime) is InProcRuntime
-    if ambient.runtime is None and not fast_runtime:
-        runtime = await _session_of(agent.runtime, prompt, ambient, stack)
     native = output is not None and getattr(agent.model, "supports_native_structured_output", False)
-    layers = _layers(agent, ambient.parent)
+    layers = agent if ambient.parent is None else _layers(agent, ambient.parent)
     tools = agent.tool_host
     if options.extra_tools:
         tools = Joined(InProcessToolHost(list(options.extra_tools)), tools)
@@ -87,7 +100,7 @@ async def dependencies_of(
         fast_telemetry=type(layers.telemetry) is NoTelemetry,
         fast_permissions=type(layers.permissions) is AllowAll,
         fast_hooks=layers.hooks.is_empty,
-        fast_runtime=fast_runtime,
+        fast_runtime=type(runtime) is InProcRuntime,
         fast_budget=type(layers.budget) is NoBudget,
         fast_stop_hooks=not agent.stop_hooks or agent.max_stop_hook_iterations == 0,
         fast_gate=layers.gate.is_open,
@@ -119,36 +132,20 @@ class _Layers:
     audit_log: AuditLog | None
 
 
-def _layers(agent: Agent, parent: Dependencies | None) -> _Layers:
+def _layers(agent: Agent, parent: Dependencies) -> _Layers:
     """The agent's own layers; what it has none of is that of the run it works for."""
-    own = _Layers(
-        agent.budget,
-        agent.permissions,
-        agent.hooks,
-        agent.approval_handler,
-        agent.gate,
-        agent.telemetry,
-        agent.audit_log,
-    )
-    if parent is None:
-        return own
-    merged = replace(
-        own,
-        budget=parent.budget if type(own.budget) is NoBudget else own.budget,
-        permissions=parent.permissions if type(own.permissions) is AllowAll else own.permissions,
-        hooks=parent.hooks if own.hooks.is_empty else own.hooks,
-        approval_handler=parent.approval_handler if own.approval_handler is None else own.approval_handler,
-        telemetry=parent.telemetry if type(own.telemetry) is NoTelemetry else own.telemetry,
-        audit_log=parent.audit_log if own.audit_log is None else own.audit_log,
-    )
-    return replace(
-        merged,
-        gate=StandardGate(
-            permissions=merged.permissions,
-            hooks=merged.hooks,
-            budget=merged.budget,
-            approval_handler=merged.approval_handler,
-        ),
+    budget = parent.budget if type(agent.budget) is NoBudget else agent.budget
+    permissions = parent.permissions if type(agent.permissions) is AllowAll else agent.permissions
+    hooks = parent.hooks if agent.hooks.is_empty else agent.hooks
+    approval_handler = parent.approval_handler if agent.approval_handler is None else agent.approval_handler
+    return _Layers(
+        budget,
+        permissions,
+        hooks,
+        approval_handler,
+        StandardGate(permissions=permissions, hooks=hooks, budget=budget, approval_handler=approval_handler),
+        telemetry=parent.telemetry if type(agent.telemetry) is NoTelemetry else agent.telemetry,
+        audit_log=parent.audit_log if agent.audit_log is None else agent.audit_log,
     )
 
 
@@ -157,14 +154,6 @@ def kit_of(agent: Agent, ambient: Ambient) -> Kit | None:
     if ambient.workspace is None:
         return agent.kit
     return (agent.kit or Kit()).with_workspace(ambient.workspace)
-
-
-async def _session_of(runtime: Runtime, prompt: str, ambient: Ambient, stack: AsyncExitStack) -> Steps:
-    """The runtime's session of this run. One that runs steps itself is the runtime from here on."""
-    if isinstance(runtime, JournaledRuntime):
-        return await stack.enter_async_context(runtime.run(ambient.context, prompt, path=ambient.path))
-    session: Any = await stack.enter_async_context(runtime.session(ambient.context.session_id or ""))
-    return session if hasattr(session, "step") else runtime
 
 
 def instructions_of(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from agents.core import loop
@@ -34,25 +34,30 @@ class ReAct:
     def declared_workers(self) -> Mapping[str, Agent]:
         return {}
 
-    async def run(self, session: AgentSession, deps: Dependencies, prompt: str) -> AsyncIterator[Event]:
+    def run(self, session: AgentSession, deps: Dependencies, prompt: str) -> AsyncIterator[Event]:
+        return _Silent(partial(self._take_turns, session, deps, prompt))
+
+    async def _take_turns(self, session: AgentSession, deps: Dependencies, prompt: str) -> None:
         if not session.messages:
             session.messages = await opening(session, deps, prompt)
         else:
             session.messages.append(Message(role=Role.USER, content=prompt))
-        await self._take_turns(session, deps)
-        nothing: tuple[Event, ...] = ()  # the loop has told everything there is to tell
-        for event in nothing:
-            yield event
-
-    async def _take_turns(self, session: AgentSession, deps: Dependencies) -> None:
         cap = self.max_turns or deps.max_turns
         last = session.turns + cap
         while session.turns < last:
             session.turns += 1
-            async with _span(session, deps):
-                if not await self._take_turn(session, deps):
-                    return
+            if not await self._take_observed(session, deps):
+                return
         session.interrupt("max_turns_exceeded")
+
+    async def _take_observed(self, session: AgentSession, deps: Dependencies) -> bool:
+        """A turn in its span; without one where nobody looks, or where the turn is only replayed."""
+        if deps.fast_telemetry or loop.is_recorded(deps, f"{deps.path}turn:{session.turns}/model"):
+            return await self._take_turn(session, deps)
+        from audit.core.telemetry import turn_span
+
+        async with turn_span(deps.telemetry, session.turns, deps.context):
+            return await self._take_turn(session, deps)
 
     async def _take_turn(self, session: AgentSession, deps: Dependencies) -> bool:
         """One turn; whether another one follows."""
@@ -78,13 +83,20 @@ class ReAct:
         return True
 
 
-def _span(session: AgentSession, deps: Dependencies) -> AbstractAsyncContextManager[object]:
-    """The span of a turn; none where nobody looks, or where the turn is only replayed."""
-    if deps.fast_telemetry or loop.is_recorded(deps, f"{deps.path}turn:{session.turns}/model"):
-        return nullcontext()
-    from audit.core.telemetry import turn_span
+class _Silent:
+    """Work that yields no event: the loop has told everything there is to tell."""
 
-    return turn_span(deps.telemetry, session.turns, deps.context)
+    __slots__ = ("_work",)
+
+    def __init__(self, work: Callable[[], Awaitable[None]]) -> None:
+        self._work = work
+
+    def __aiter__(self) -> _Silent:
+        return self
+
+    async def __anext__(self) -> Event:
+        await self._work()
+        raise StopAsyncIteration
 
 
 def known(calls: Sequence[ToolCall], tools: Sequence[ToolDef]) -> list[ToolCall]:

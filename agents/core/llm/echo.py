@@ -59,11 +59,13 @@ class EchoModel:
         yield ModelChunk(kind="finish", finish_reason="stop", usage=self._usage(messages, text))
 
     def count_input(self, messages: Sequence[Message]) -> int:
-        return sum(len(m.content.split()) for m in messages)
+        return sum([len(m.content.split()) for m in messages])
 
     def _answer(self, messages: list[Message]) -> str:
-        heard = next((m.content for m in reversed(messages) if m.role is Role.USER), "")
-        return self._prefix + heard
+        for message in reversed(messages):
+            if message.role is Role.USER:
+                return self._prefix + message.content
+        return self._prefix
 
     def _usage(self, messages: list[Message], text: str) -> Usage:
         heard, said = self.count_input(messages), len(text.split())

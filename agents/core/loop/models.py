@@ -84,9 +84,9 @@ async def call_model(
 
     The usage is added to the session and booked with the budget. Raises what the model raises, a `ModelError`.
     """
-    model = model or deps.model
+    model, key = model or deps.model, deps.path + step
     allowed: Allow | None = None
-    if not deps.fast_gate and not is_recorded(deps, deps.path + step):
+    if not deps.fast_gate and not is_recorded(deps, key):
         estimate = _estimate(session, deps, model, messages, tools, max_tokens)
         allowed = await _may_ask(session, deps, model, step, estimate)
         if allowed is None:
@@ -106,7 +106,8 @@ async def call_model(
     try:
         if allowed is not None and allowed.warning is not None:
             await emit(deps, EventKind.BUDGET_WARNING, session, {"status": allowed.warning})
-        reply = await _ask_observed(session, deps, request, deps.path + step)
+        quietly = deps.fast_telemetry or is_recorded(deps, key)
+        reply = await (_ask_journaled if quietly else _ask_observed)(session, deps, request, key)
     finally:
         if allowed is not None:
             faults.reach("before_settle")
@@ -153,8 +154,6 @@ async def _may_ask(
 
 
 async def _ask_observed(session: AgentSession, deps: Dependencies, request: Request, key: str) -> Reply:
-    if deps.fast_telemetry or is_recorded(deps, key):
-        return await _ask_journaled(session, deps, request, key)
     from audit.core import telemetry
 
     return await telemetry.observe_model(
