@@ -26,11 +26,17 @@ async def audit(session: AgentSession, deps: Dependencies, actor: str, action: s
     await deps.audit_log.append(session_id=session.id, actor=actor, action=action, payload=payload, user_id=user_id)
 
 
-def call_payload(call: ToolCall) -> dict[str, Any]:
-    return {"tool": call.tool, "call_id": call.id, "args": call.args, "destructive": call.is_destructive()}
+def call_payload(session: AgentSession, call: ToolCall) -> dict[str, Any]:
+    return {
+        "tool": call.tool,
+        "call_id": call.id,
+        "args": call.args,
+        "destructive": call.is_destructive(),
+        "turn": session.turns,
+    }
 
 
-def result_payload(deps: Dependencies, call: ToolCall, result: ToolResult) -> dict[str, Any]:
+def result_payload(session: AgentSession, deps: Dependencies, call: ToolCall, result: ToolResult) -> dict[str, Any]:
     from audit.core.log import wants_full_transcripts
 
     payload: dict[str, Any] = {
@@ -40,6 +46,7 @@ def result_payload(deps: Dependencies, call: ToolCall, result: ToolResult) -> di
         "denied": result.denied,
         "error": result.error,
         "reason": result.reason,
+        "turn": session.turns,
     }
     if deps.audit_log is not None and wants_full_transcripts(deps.audit_log):
         payload |= {"output": result.output, "duration_ms": result.duration_ms}

@@ -80,7 +80,7 @@ async def _call_tool(session: AgentSession, deps: Dependencies, call: ToolCall, 
 
 async def _called(session: AgentSession, deps: Dependencies, call: ToolCall, key: str) -> ToolResult:
     if not deps.fast_audit:
-        await audit(session, deps, "model", "tool_call", call_payload(call))
+        await audit(session, deps, "model", "tool_call", call_payload(session, call))
     if call.tool_def is None:
         result = await _instead(deps, call, key, ToolResult.error_(call.id, await _unknown(deps, call.tool)))
     elif _in_doubt(deps, key):  # nobody is asked to permit what is not run
@@ -88,7 +88,7 @@ async def _called(session: AgentSession, deps: Dependencies, call: ToolCall, key
     else:
         result = await _judged(session, deps, call, key)
     if not deps.fast_audit:
-        await audit(session, deps, "system", "tool_result", result_payload(deps, call, result))
+        await audit(session, deps, "system", "tool_result", result_payload(session, deps, call, result))
     return result
 
 
@@ -206,7 +206,11 @@ async def _run_observed(session: AgentSession, deps: Dependencies, permitted: Pe
     from audit.core import telemetry
 
     return await telemetry.observe_tool(
-        deps.telemetry, permitted.call, deps.context, lambda: _run_journaled(session, deps, permitted, key)
+        deps.telemetry,
+        permitted.call,
+        deps.context,
+        lambda: _run_journaled(session, deps, permitted, key),
+        turn=session.turns,
     )
 
 

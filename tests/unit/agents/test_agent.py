@@ -591,7 +591,9 @@ async def test_a_run_is_audited_from_its_start_to_its_end() -> None:
         ("system", "run_completed"),
     ]
     assert {e.user_id for e in entries} == {"alice"}
-    started, completed = entries[0].payload, entries[-1].payload
+    started, called, returned, _, completed = (entry.payload for entry in entries)
+    assert called == {"tool": "add", "call_id": "c1", "args": {"a": 1, "b": 2}, "destructive": False, "turn": 1}
+    assert set(returned) == {"tool", "call_id", "ok", "denied", "error", "reason", "turn"}
     assert started == {"prompt": "p" * 500, "model": "scripted", "max_turns": 50, "architecture": "react"}
     assert set(completed) == {
         "turns", "interrupted", "interruption_reason", "tokens_in", "tokens_out", "cost_usd", "elapsed_ms",

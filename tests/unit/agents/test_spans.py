@@ -53,6 +53,8 @@ async def test_spans_say_which_turn_it_was_and_what_the_run_may_take() -> None:
     assert [(turn["turn"], turn["session_id"]) for turn in said["loom.turn"]] == [(1, "s"), (2, "s")]
     asked = [s.attributes for s in telemetry.spans() if s.name == "loom.model.complete"]
     assert [(each["turn"], each["tool_count"]) for each in asked] == [(1, 1), (2, 1)]
+    [called] = [s.attributes for s in telemetry.spans() if s.name == "loom.tool"]
+    assert called["turn"] == 1
 
 
 async def test_a_model_call_that_is_streamed_has_a_span_of_that_name() -> None:
