@@ -241,3 +241,44 @@ async def test_without_an_exporter_nothing_happens() -> None:
     async with agent_span(telemetry, "clerk", "m", ANN) as span:
         assert len(span.trace_id) == 32
     await telemetry.emit_metric("loom.tokens.input", 3, model="m")
+
+
+# --- read back from OpenTelemetry's own SDK ---------------------------------------------------------------------------
+
+
+async def test_the_real_sdk_takes_every_span_and_metric_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    monkeypatch.delenv("OTEL_SEMCONV_STABILITY_OPT_IN", raising=False)
+    exporter, reader, tracing = InMemorySpanExporter(), InMemoryMetricReader(), TracerProvider()
+    tracing.add_span_processor(SimpleSpanProcessor(exporter))
+    metering = MeterProvider(metric_readers=[reader])
+    telemetry = OTelTelemetry(tracer_provider=tracing, meter_provider=metering)
+
+    async def fails() -> ToolResult:
+        raise ValueError("key sk-abcdefghijklmnopqrstuv")
+
+    async with agent_span(telemetry, "clerk", "gpt-5", ANN, architecture="react", max_turns=3):
+        await observe_model(telemetry, "gpt-5", ANN, answer, turn=1, tool_count=2)
+        with pytest.raises(ValueError, match="key"):
+            await observe_tool(telemetry, ToolCall(tool="search"), ANN, fails, turn=1)
+    chat, tool, run = exporter.get_finished_spans()
+    measured = reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics
+
+    assert [span.name for span in (run, chat, tool)] == ["invoke_agent clerk", "chat gpt-5", "execute_tool search"]
+    assert {f"{span.context.trace_id:032x}" for span in (run, chat, tool)} == {trace_id_of("run_1")}
+    assert chat.parent.span_id == tool.parent.span_id == run.context.span_id
+    assert chat.attributes["gen_ai.usage.output_tokens"] == 7
+    assert {span.attributes["loom.user.id"] for span in (run, chat, tool)} == {"ann"}
+    assert (tool.status.status_code, tool.attributes["error.type"]) == (StatusCode.ERROR, "ValueError")
+    assert "sk-abc" not in repr([tool.attributes, tool.status.description, [event.attributes for event in tool.events]])
+    assert {"gen_ai.client.operation.duration", "gen_ai.client.token.usage"} <= {metric.name for metric in measured}
+    for metric in measured:
+        for point in metric.data.data_points:
+            assert not {"ann", "sess_1", "run_1"} & {str(value) for value in point.attributes.values()}
+    tracing.shutdown()
+    metering.shutdown()
