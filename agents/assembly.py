@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.conf import settings
 
 from agents.core.agent import Agent
+from agents.core.config import read_config
+from agents.core.kit import server_of
 from agents.core.registry import registry
 from agents.core.runtime.engine import Program
+from agents.core.tools.mcp.connection import Door
+from agents.core.tools.mcp.registry import MCPRegistry
 from agents.models import AgentVersion
+from governance.core.egress import Egress
 from loom.errors import ConfigError, LoomError
+
+if TYPE_CHECKING:
+    import httpx2
 
 _KEPT = 500
 
@@ -68,15 +76,14 @@ def make_program(spec: dict[str, Any]) -> Program:
         if unknown := sorted(set(spec) - {"program"}):
             raise ConfigError(f"a spec with `program` has no {unknown[0]!r}: the code says the rest")
         return registry.program(spec["program"])
-    for name, said in spec.items():
-        if _reaches_the_host(name, said):
-            detail = (
-                f"{name} reaches files or programs of the host, which a specification may not; "
-                "say it in a module of LOOM_MODULES and name that agent as `program`"
-            )
-            raise ConfigError(detail, errors=[{"pointer": f"/{name}", "detail": detail}])
+    _keep_off_the_host(spec)
     tools = [registry.tool(name) for name in _names(spec.get("tools"))]
-    return Agent.from_dict({key: value for key, value in spec.items() if key != "tools"}, tools=tools or None)
+    said = {key: value for key, value in spec.items() if key != "tools"}
+    if not said.get("mcp"):
+        return Agent.from_dict(said, tools=tools or None)
+    read_config(said)
+    servers = _guarded(said.pop("mcp"))
+    return Agent.from_dict(said, tools=tools or None, mcp=servers)
 
 
 # What is kept in the process, or goes where the deployment says.
@@ -88,15 +95,36 @@ _HARMLESS: dict[str, tuple[str, ...]] = {
 }
 
 
+def _keep_off_the_host(spec: dict[str, Any]) -> None:
+    for name, said in spec.items():
+        if _reaches_the_host(name, said):
+            detail = (
+                f"{name} reaches files or programs of the host, which a specification may not; "
+                "say it in a module of LOOM_MODULES and name that agent as `program`"
+            )
+            raise ConfigError(detail, errors=[{"pointer": f"/{name}", "detail": detail}])
+
+
 def _reaches_the_host(name: str, said: Any) -> bool:
     if not said:
         return False
     if name in _HARMLESS:
         named = [said[key] for key in ("backend", "type", "name") if key in said] if isinstance(said, dict) else [said]
         return len(named) != 1 or named[0] not in _HARMLESS[name]
-    if name == "mcp":
-        return any(not isinstance(server, dict) or server.get("transport") != "http" for server in said)
+    if name == "mcp" and isinstance(said, list):
+        return any(not isinstance(server, dict) or server.get("transport") == "stdio" for server in said)
     return name in ("audit_log", "skills")
+
+
+def _guarded(servers: list[Any]) -> MCPRegistry:
+    """MCP servers whose addresses a tenant chose: what is not public is not connected to."""
+
+    def client(headers: dict[str, str]) -> httpx2.AsyncClient:
+        import httpx2  # slow to import: only when a server is really connected to
+
+        return Egress().client(headers=headers, timeout=httpx2.Timeout(30, read=300))
+
+    return MCPRegistry([server_of(server) for server in servers], door=Door(http_client=client))
 
 
 def _names(tools: Any) -> list[str]:

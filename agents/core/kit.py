@@ -150,10 +150,11 @@ def _mcp(spec: Any) -> MCPRegistry:
     if isinstance(spec, MCPRegistry):
         return spec
     items = spec if isinstance(spec, Iterable) and not isinstance(spec, Mapping) else [spec]
-    return MCPRegistry([_server(item) for item in items])
+    return MCPRegistry([server_of(item) for item in items])
 
 
-def _server(item: Any) -> MCPServerSpec | MCPClient:
+def server_of(item: Any) -> MCPServerSpec | MCPClient:
+    """An MCP server as a spec, a client or a mapping. Raises ConfigError."""
     if isinstance(item, MCPServerSpec | MCPClient):
         return item
     if not isinstance(item, Mapping | McpServer):

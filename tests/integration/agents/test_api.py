@@ -10,6 +10,8 @@ import pytest
 from django.utils.dateparse import parse_datetime
 
 from agents import stream
+from agents.assembly import make_program
+from agents.core.agent import Agent
 from agents.core.registry import registry
 from loom.events import Record
 
@@ -317,6 +319,19 @@ def test_a_spec_reaches_nothing_of_the_host(acme: Any, key: str, said: Any) -> N
 
     assert [at for at, _ in refused] == [f"/spec/{key}"]
     assert "reaches files or programs of the host" in refused[0][1]
+
+
+async def test_a_spec_leads_to_no_mcp_server_in_our_own_network() -> None:
+    server = {"name": "inner", "transport": "http", "url": "http://127.0.0.1:1/mcp"}
+    program = make_program({"instructions": "x", "model": "echo", "mcp": [server]})
+    assert isinstance(program, Agent)
+    assert program.kit is not None
+    assert program.kit.mcp is not None
+
+    offered = await program.kit.mcp.list_tools()
+
+    assert offered == []
+    assert "'127.0.0.1' is not a public address" in program.kit.mcp.problems["inner"]
 
 
 def test_a_spec_may_say_what_stays_in_the_process(acme: Any) -> None:
