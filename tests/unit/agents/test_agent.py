@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -23,11 +24,12 @@ from audit.core.telemetry import InMemoryTelemetry
 from governance.core.budget import BudgetConfig, NoBudget
 from governance.core.permissions import AllowAll, StandardPermissions
 from governance.core.retry import RetryPolicy
+from governance.core.secrets import DictSecrets
 from governance.core.standard_budget import StandardBudget
 from loom.context import RunContext, get_run_context
 from loom.errors import ConfigError, ModelError, OutputValidationError, RateLimitError
 from loom.events import Event, EventKind
-from loom.messages import Message, PromptCacheConfig, ToolCall, Usage
+from loom.messages import Message, ModelChunk, PromptCacheConfig, ToolCall, Usage
 from memory.core.backends.in_memory import InMemoryMemory
 from memory.core.facts import InMemoryFactStore
 from tests.fake_openai import Fails, FakeOpenAI, Says
@@ -407,6 +409,56 @@ def test_an_explicit_effort_wins_over_the_models() -> None:
     assert Agent("", model=spec).effort == "low"
     assert Agent("", model=spec).strict_effort is True
     assert Agent("", model=dict(spec), effort="high").effort == "high"
+
+
+class Native(EchoModel):
+    """Remembers what it was asked with."""
+
+    supports_native_structured_output = True
+
+    def __init__(self) -> None:
+        super().__init__(prefix="")
+        self.asked: list[dict[str, Any]] = []
+
+    async def complete(self, messages: Any, **options: Any) -> Any:
+        self.asked.append(options)
+        return await super().complete(messages, **options)
+
+    async def stream(self, messages: Any, **options: Any) -> AsyncIterator[ModelChunk]:
+        self.asked.append(options)
+        async for chunk in super().stream(messages, **options):
+            yield chunk
+
+
+async def test_what_an_agent_is_given_for_its_model_reaches_the_model_whole_and_streamed() -> None:
+    class Word(BaseModel):
+        word: str
+
+    model = Native()
+    agent = Agent(
+        "", model=model, tools=[add], output_schema=Word, effort="low", strict_effort=True, prompt_caching={"ttl": "1h"}
+    )
+    prompt = '{"word": "a"}'
+
+    result = await agent.run(prompt)
+    async for _ in agent.stream(prompt, effort="high"):
+        pass
+
+    assert result.parsed == Word(word="a")
+    for asked, effort in zip(model.asked, ("low", "high"), strict=True):
+        assert (asked["effort"], asked["strict_effort"], asked["output_schema"]) == (effort, True, Word)
+        assert asked["prompt_caching"] == PromptCacheConfig(enabled=True, ttl="1h")
+        assert [tool.name for tool in asked["tools"]] == ["add"]
+
+
+async def test_the_secrets_of_an_agent_are_those_of_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeOpenAI(Says("Hello")) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "of the machine")
+
+        await Agent("", model="gpt-4o", secrets=DictSecrets({"OPENAI_API_KEY": "of the agent"})).run("x")
+
+        assert server.requests[0].headers["authorization"] == "Bearer of the agent"
 
 
 # --- tone -------------------------------------------------------------------------------------------------------------
