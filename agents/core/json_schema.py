@@ -30,6 +30,7 @@ def misfits(value: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
 
     Raises ValueError for a schema that cannot be used.
     """
+    from jsonschema.exceptions import UnknownType
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
@@ -37,6 +38,8 @@ def misfits(value: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
         yield from _validator()(schema, registry=Registry()).iter_errors(value)
     except Unresolvable as error:
         raise ValueError(f"the schema refers to {error.ref!r}, which is not in it") from error
+    except UnknownType as error:
+        raise ValueError(f"the schema has the type {error.type!r}, which JSON has not") from error
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

@@ -100,6 +100,11 @@ def test_a_pattern_that_runs_away_is_stopped(schema: dict[str, Any]) -> None:
     assert time.monotonic() - began < 30  # it would be longer than the universe is old
 
 
+def test_a_type_that_json_has_not_is_named() -> None:
+    with pytest.raises(ValueError, match="the type 'objct', which JSON has not"):
+        list(json_schema.misfits({}, {"type": "objct"}))
+
+
 def test_patterns_count() -> None:
     schema = {"properties": {"a": {"pattern": "^x"}}, "patternProperties": {"^n_": {"type": "integer"}}}
 
