@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from agents.core.runtime.blobs import PLAIN, check_version, unpack
 from governance.models import TenantQuerySet, TenantRow
 from governance.tenancy import TenantForeignKey
 from loom.errors import NotFound
@@ -248,8 +250,48 @@ class Run(TenantRow):
         return self.status in (self.Status.SUCCEEDED, self.Status.FAILED, self.Status.CANCELLED)
 
 
+class Blob(models.Model):
+    """A large value of some journals, once for its tenant: the JSON text whose SHA-256 the events name.
+
+    It stays as long as an event names it; see `services.drop_orphan_blobs`.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.ForeignKey("governance.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False)
+    sha256 = models.CharField(max_length=64)
+    body = models.TextField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "sha256"], name="blob_once")]
+
+    def __str__(self) -> str:
+        return self.sha256
+
+
+class RunEventQuerySet(TenantQuerySet):
+    def whole(self) -> list[RunEvent]:
+        """The events with their data as it was written, whatever of it lies in blobs.
+
+        Raises RuntimeJournalError for an event that later code has written.
+        """
+        events = list(self)
+        named = {digest for event in events for digest in event.blobs or ()}
+        bodies = dict(Blob.objects.filter(sha256__in=named).values_list("sha256", "body")) if named else {}
+        for event in events:
+            check_version(event.version)
+            if event.blobs:
+                event.data = unpack(event.data, bodies)
+        return events
+
+
 class RunEvent(models.Model):
-    """One line of a run's journal: history, replay and stream at once. `seq` has no gaps within its run."""
+    """One line of a run's journal: history, replay and stream at once. `seq` has no gaps within its run.
+
+    `data` holds references where values are large; `whole()` of the QuerySet gives them back.
+    """
 
     id = models.BigAutoField(primary_key=True)
     tenant = models.ForeignKey("governance.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False)
@@ -258,12 +300,17 @@ class RunEvent(models.Model):
     kind = models.CharField(max_length=100)
     step_key = models.TextField(blank=True)
     data = models.JSONField()
+    version = models.PositiveSmallIntegerField(db_default=PLAIN)
+    blobs = ArrayField(models.CharField(max_length=64), null=True)
     at = models.DateTimeField(db_default=Now())
 
-    objects = TenantQuerySet.as_manager()
+    objects: ClassVar = RunEventQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "seq"], name="run_event_seq_once")]
+        indexes = [
+            models.Index(fields=["tenant"], name="run_event_blobs", condition=models.Q(blobs__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.seq} {self.kind}"

@@ -1,6 +1,7 @@
 """Everything that changes agents and runs."""
 
 from agents.services.agents import add_version, archive_agent, change_agent, create_agent, promote
+from agents.services.blobs import drop_orphan_blobs
 from agents.services.claiming import Claim, claim_runs, release_runs, renew_leases
 from agents.services.due import tick
 from agents.services.journal import STATUS, append_events, read_events, read_records
@@ -15,6 +16,7 @@ __all__ = [
     "change_agent",
     "claim_runs",
     "create_agent",
+    "drop_orphan_blobs",
     "promote",
     "read_events",
     "read_records",

@@ -11,8 +11,10 @@ from django.db import connection
 from psycopg.types.json import Jsonb
 
 from agents.core import faults
+from agents.core.runtime.blobs import pack
 from agents.core.runtime.writer import Append
 from agents.models import Run, RunEvent
+from agents.services.blobs import keep_blobs
 from loom.events import Kind, Record
 
 # What a kind does to the run's status. Kinds that are not named leave it alone.
@@ -52,10 +54,12 @@ WITH batch AS (
     WHERE r.id = b.run_id AND r.fence = b.fence AND r.status IN ('running', 'cancelling')
     RETURNING r.id, r.tenant_id, r.last_seq - b.count AS before
 ), event AS (
-    INSERT INTO agents_runevent (tenant_id, run_id, seq, kind, step_key, data, at)
-    SELECT run.tenant_id, run.id, run.before + e.place, e.kind, e.step_key, e.data, now()
-    FROM unnest(%(event_run_id)s::uuid[], %(place)s::int[], %(kind)s::text[], %(step_key)s::text[], %(data)s::jsonb[])
-         AS e(run_id, place, kind, step_key, data)
+    INSERT INTO agents_runevent (tenant_id, run_id, seq, kind, step_key, data, version, blobs, at)
+    SELECT run.tenant_id, run.id, run.before + e.place, e.kind, e.step_key, e.data::jsonb, e.version,
+           string_to_array(e.blobs, ' '), now()
+    FROM unnest(%(event_run_id)s::uuid[], %(place)s::int[], %(kind)s::text[], %(step_key)s::text[], %(data)s::text[],
+                %(version)s::int[], %(blobs)s::text[])
+         AS e(run_id, place, kind, step_key, data, version, blobs)
     JOIN run ON run.id = e.run_id
 )
 SELECT id, before FROM run
@@ -71,20 +75,26 @@ def append_events(appends: Sequence[Append[UUID]]) -> dict[UUID, int]:
     it.
     """
     columns: dict[str, list[Any]] = {name: [] for name in (*_SUMMARY, *_EVENT)}
+    blobs: dict[str, str] = {}
     for append in appends:
         for name, value in _summary_of(append).items():
             columns[name].append(value)
         for place, record in enumerate(append.records, start=1):
-            row = (append.run_id, place, record.kind, record.step_key, Jsonb(record.data))
+            data = pack(record.data)
+            blobs.update(data.blobs)
+            named = " ".join(data.blobs) or None
+            row = (append.run_id, place, record.kind, record.step_key, data.text, data.version, named)
             for name, value in zip(_EVENT, row, strict=True):
                 columns[name].append(value)
     faults.reach("before_event")
+    if blobs:
+        keep_blobs(blobs)
     with connection.cursor() as cursor:
         cursor.execute(_APPEND, columns)
         return dict(cursor.fetchall())
 
 
-_EVENT = ("event_run_id", "place", "kind", "step_key", "data")
+_EVENT = ("event_run_id", "place", "kind", "step_key", "data", "version", "blobs")
 _SUMMARY = (
     "run_id", "fence", "count", "status", "turns", "input_tokens", "cached_input_tokens", "output_tokens", "cost_usd",
     "output", "parsed", "error", "step_ended",
@@ -116,10 +126,9 @@ def _summary_of(append: Append[UUID]) -> dict[str, Any]:
 
 def read_events(run_id: UUID, *, after: int = 0, limit: int | None = None) -> list[RunEvent]:
     """The run's journal after a number, in order. For the worker that replays and for everybody who watches."""
-    return list(RunEvent.objects.filter(run_id=run_id, seq__gt=after).order_by("seq")[:limit])
+    return RunEvent.objects.filter(run_id=run_id, seq__gt=after).order_by("seq")[:limit].whole()
 
 
 def read_records(run_id: UUID) -> list[Record]:
     """The run's journal as the core reads it."""
-    rows = RunEvent.objects.filter(run_id=run_id).order_by("seq").values_list("kind", "step_key", "data")
-    return [Record(kind=kind, step_key=step_key, data=data) for kind, step_key, data in rows]
+    return [Record(kind=row.kind, step_key=row.step_key, data=row.data) for row in read_events(run_id)]

@@ -220,7 +220,7 @@ class _Feed:
 
     async def _read(self, seq: int | None) -> list[Notice]:
         def read() -> list[Notice]:
-            rows = RunEvent.objects.filter(run_id=self._run_id, seq__gt=seq).order_by("seq")[:PAGE]
+            rows = RunEvent.objects.filter(run_id=self._run_id, seq__gt=seq).order_by("seq")[:PAGE].whole()
             return [Notice(row.seq, row.kind, row.at, row.step_key, row.data) for row in rows]
 
         lines = await unit(self._tenant_id, read)()

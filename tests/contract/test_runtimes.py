@@ -449,6 +449,20 @@ async def test_what_is_written_of_a_user_can_be_forgotten_and_nothing_else_is(du
     assert [len(await store.read(run_id)) for run_id in ("r1", "r2", "r3", "r4")] == [0, 0, 1, 1]
 
 
+async def test_a_large_value_is_given_back_whole_and_forgotten_with_its_run(durable: JournaledRuntime) -> None:
+    page = "a page of the archive " * 5_000
+    result = {"ok": True, "pages": [page, {"$blob": page}], "n": 1}
+    store = durable.store
+    await store.open(JournaledRun("r1", "ann", "s", "go"))
+    for _ in range(2):
+        await store.append([Append("r1", None, [Record(kind="architecture.said", data={"value": result})])])
+
+    assert [row.record.data["value"] for row in await store.read("r1")] == [result] * 2
+    assert await durable.forget(user_id="ann") == 1
+    await store.open(JournaledRun("r1", "ann", "s", "go"))
+    assert await store.read("r1") == []
+
+
 # runs of agents
 
 
@@ -729,7 +743,7 @@ async def test_a_new_database_needs_init_schema_which_may_be_called_twice() -> N
         assert (await runtime.step("one", Counted(), 1))["call"] == 1
     await runtime.aclose()
 
-    assert len(PostgresJournalStore.schema_sql()) == 5
+    assert len(PostgresJournalStore.schema_sql()) == 6
 
 
 async def test_a_server_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -796,7 +810,7 @@ async def test_a_row_of_a_later_version_is_refused(tmp_path: Path) -> None:
     runtime = SqliteRuntime(tmp_path / "a.db")
     await runtime.store.put_step("s", "pay", 1)
     with sqlite3.connect(tmp_path / "a.db") as connection:
-        connection.execute("UPDATE loom_journal SET version = 2")
+        connection.execute("UPDATE loom_journal SET version = 99")
     connection.close()
 
     with pytest.raises(RuntimeJournalError, match="update loom"):

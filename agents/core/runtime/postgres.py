@@ -8,10 +8,10 @@ from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
+from agents.core.runtime.blobs import WITH_BLOBS, pack
 from agents.core.runtime.journaled import JournaledRuntime
 from agents.core.runtime.store import (
     EVERYONE,
-    VERSION,
     Everyone,
     JournaledRun,
     JournalStore,
@@ -54,6 +54,14 @@ _SCHEMA = [
     )
     """,
     "CREATE INDEX IF NOT EXISTS loom_journal_run ON loom_journal (run_id, place)",
+    """
+    CREATE TABLE IF NOT EXISTS loom_blob (
+        run_id text NOT NULL,
+        sha256 text NOT NULL,
+        body text NOT NULL,
+        PRIMARY KEY (run_id, sha256)
+    )
+    """,
 ]
 _OPEN = """
 INSERT INTO loom_run AS run (id, user_id, session_id, input, resumable)
@@ -73,11 +81,17 @@ WITH asked AS (
     UPDATE loom_run AS run SET ended = true FROM held WHERE run.id = held.id AND held.ends
 ), written AS (
     INSERT INTO loom_journal (run_id, kind, step_key, data, version)
-    SELECT record.run_id, record.kind, record.step_key, record.data::jsonb, %(version)s
-    FROM unnest(%(run_ids)s::text[], %(kinds)s::text[], %(keys)s::text[], %(data)s::text[])
-        WITH ORDINALITY AS record (run_id, kind, step_key, data, place)
+    SELECT record.run_id, record.kind, record.step_key, record.data::jsonb, record.version
+    FROM unnest(%(run_ids)s::text[], %(kinds)s::text[], %(keys)s::text[], %(data)s::text[], %(versions)s::smallint[])
+        WITH ORDINALITY AS record (run_id, kind, step_key, data, version, place)
     JOIN held ON held.id = record.run_id
     ORDER BY record.place
+), kept AS (
+    INSERT INTO loom_blob (run_id, sha256, body)
+    SELECT blob.run_id, blob.sha256, blob.body
+    FROM unnest(%(blob_run_ids)s::text[], %(digests)s::text[], %(bodies)s::text[]) AS blob (run_id, sha256, body)
+    JOIN held ON held.id = blob.run_id
+    ON CONFLICT DO NOTHING
 )
 SELECT id FROM held
 """
@@ -85,6 +99,7 @@ _READ = """
 SELECT kind, step_key, data, version, extract(epoch FROM at)::double precision FROM loom_journal
 WHERE run_id = %(run_id)s AND (%(step_key)s::text IS NULL OR step_key = %(step_key)s) ORDER BY place
 """
+_BLOBS = "SELECT sha256, body FROM loom_blob WHERE run_id = %(run_id)s"
 _UNFINISHED = """
 SELECT id, user_id, session_id, input, resumable FROM loom_run AS run
 WHERE resumable AND NOT ended
@@ -105,6 +120,8 @@ WITH gone AS (
     RETURNING id
 ), records AS (
     DELETE FROM loom_journal USING gone WHERE run_id = gone.id
+), blobs AS (
+    DELETE FROM loom_blob USING gone WHERE run_id = gone.id
 )
 SELECT count(*) FROM gone
 """
@@ -159,22 +176,29 @@ class PostgresJournalStore(JournalStore):
         return int(attempt)
 
     async def append(self, appends: Sequence[Append[str]]) -> AbstractSet[str]:
-        rows = [(append.run_id, record) for append in appends for record in append.records]
+        rows = [(append.run_id, record, pack(storable(record.data))) for append in appends for record in append.records]
+        kept = [(run_id, digest, body) for run_id, _, packed in rows for digest, body in packed.blobs.items()]
         asked = {
             "ids": [append.run_id for append in appends],
             "fences": [append.fence for append in appends],
             "ends": [append.ends for append in appends],
-            "run_ids": [run_id for run_id, _ in rows],
-            "kinds": [record.kind for _, record in rows],
-            "keys": [record.step_key for _, record in rows],
-            "data": [json.dumps(storable(record.data)) for _, record in rows],
-            "version": VERSION,
+            "run_ids": [run_id for run_id, _, _ in rows],
+            "kinds": [record.kind for _, record, _ in rows],
+            "keys": [record.step_key for _, record, _ in rows],
+            "data": [packed.text for _, _, packed in rows],
+            "versions": [packed.version for _, _, packed in rows],
+            "blob_run_ids": [run_id for run_id, _, _ in kept],
+            "digests": [digest for _, digest, _ in kept],
+            "bodies": [body for _, _, body in kept],
         }
         return {run_id for (run_id,) in await self._all(_APPEND, asked)}
 
     async def read(self, run_id: str, step_name: str | None = None) -> list[Row]:
         rows = await self._all(_READ, {"run_id": run_id, "step_key": step_name})
-        return [Row(read_record(kind, key, data, version), at) for kind, key, data, version, at in rows]
+        bodies: dict[str, str] = {}
+        if any(version >= WITH_BLOBS for *_, version, _ in rows):
+            bodies.update(await self._all(_BLOBS, {"run_id": run_id}))
+        return [Row(read_record(kind, key, data, version, bodies), at) for kind, key, data, version, at in rows]
 
     async def unfinished(
         self, *, user_id: str | Everyone | None = EVERYONE, session_id: str | None = None

@@ -16,10 +16,10 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import RunVar
 
+from agents.core.runtime.blobs import WITH_BLOBS, pack
 from agents.core.runtime.journaled import JournaledRuntime
 from agents.core.runtime.store import (
     EVERYONE,
-    VERSION,
     Everyone,
     JournaledRun,
     JournalStore,
@@ -59,6 +59,12 @@ CREATE TABLE IF NOT EXISTS loom_journal (
     version INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS loom_journal_run ON loom_journal (run_id, place);
+CREATE TABLE IF NOT EXISTS loom_blob (
+    run_id TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (run_id, sha256)
+) WITHOUT ROWID;
 """
 _UNFINISHED = """
 SELECT id, user_id, session_id, input, resumable FROM loom_run AS run
@@ -203,9 +209,17 @@ def _append(connection: sqlite3.Connection, appends: Sequence[Append[str]]) -> s
             continue
         held.add(append.run_id)
         now = time.time()
+        packed = [pack(record.data) for record in append.records]
         connection.executemany(
             "INSERT INTO loom_journal (run_id, kind, step_key, data, at, version) VALUES (?, ?, ?, ?, ?, ?)",
-            [(append.run_id, r.kind, r.step_key, json.dumps(r.data), now, VERSION) for r in append.records],
+            [
+                (append.run_id, r.kind, r.step_key, p.text, now, p.version)
+                for r, p in zip(append.records, packed, strict=True)
+            ],
+        )
+        connection.executemany(
+            "INSERT INTO loom_blob (run_id, sha256, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            [(append.run_id, digest, body) for p in packed for digest, body in p.blobs.items()],
         )
     return held
 
@@ -215,17 +229,23 @@ def _read(connection: sqlite3.Connection, run_id: str, step_name: str | None) ->
         "SELECT kind, step_key, data, version, at FROM loom_journal"
         " WHERE run_id = :run_id AND (:step_key IS NULL OR step_key = :step_key) ORDER BY place",
         {"run_id": run_id, "step_key": step_name},
-    )
-    return [Row(read_record(kind, key, _value(data, run_id), version), at) for kind, key, data, version, at in rows]
+    ).fetchall()
+    bodies: dict[str, str] = {}
+    if any(version >= WITH_BLOBS for *_, version, _ in rows):
+        bodies.update(connection.execute("SELECT sha256, body FROM loom_blob WHERE run_id = ?", (run_id,)))
+    return [
+        Row(read_record(kind, key, _value(data, run_id), version, bodies), at) for kind, key, data, version, at in rows
+    ]
 
 
 def _forget(connection: sqlite3.Connection, user_id: str | None, session_id: str | None) -> int:
     asked = {"user_id": user_id, "session_id": session_id}
     theirs = "user_id IS :user_id AND (:session_id IS NULL OR session_id = :session_id)"
-    connection.execute(
-        f"DELETE FROM loom_journal WHERE run_id IN (SELECT id FROM loom_run WHERE {theirs})",  # noqa: S608
-        asked,
-    )
+    for table in ("loom_journal", "loom_blob"):
+        connection.execute(
+            f"DELETE FROM {table} WHERE run_id IN (SELECT id FROM loom_run WHERE {theirs})",  # noqa: S608
+            asked,
+        )
     return connection.execute(f"DELETE FROM loom_run WHERE {theirs}", asked).rowcount  # noqa: S608
 
 

@@ -13,12 +13,11 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
+from agents.core.runtime import blobs
 from agents.core.runtime.writer import Append
 from agents.core.runtime.written import written
 from loom.errors import Conflict, RuntimeJournalError
 from loom.events import Record
-
-VERSION = 1  # of the rows that this code writes
 
 
 class Everyone(Enum):
@@ -138,13 +137,13 @@ def check_open(asked: JournaledRun, known: JournaledRun, *, ended: bool) -> None
         raise Conflict(f"run {asked.id!r} has ended; start a new one", run_id=asked.id)
 
 
-def read_record(kind: str, step_key: str, data: Any, version: int) -> Record:
-    """A record from its columns. Raises RuntimeJournalError for what this code has not written."""
-    if version > VERSION:
-        raise RuntimeJournalError(f"a journal row has version {version}; this code reads up to {VERSION}: update loom")
+def read_record(kind: str, step_key: str, data: Any, version: int, bodies: Mapping[str, str]) -> Record:
+    """A record from its columns and its run's blobs. Raises RuntimeJournalError for what this code has not written."""
+    blobs.check_version(version)
     if not isinstance(data, Mapping):
         raise RuntimeJournalError(f"a journal row of step {step_key!r} holds no object", step_key=step_key)
-    return Record(kind=kind, step_key=step_key, data=dict(data))
+    whole = blobs.unpack(data, bodies) if version >= blobs.WITH_BLOBS else dict(data)
+    return Record(kind=kind, step_key=step_key, data=whole)
 
 
 @dataclass

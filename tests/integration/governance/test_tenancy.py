@@ -8,10 +8,11 @@ from uuid import uuid4
 import pytest
 from django.db import IntegrityError, ProgrammingError, connection, transaction
 
-from agents.models import Agent, AgentLabel, AgentVersion, Run, RunEvent
+from agents.models import Agent, AgentLabel, AgentVersion, Blob, Run, RunEvent
 from audit.models import Entry
 from governance import tenancy
 from governance.models import ApiKey, Membership
+from loom.events import Record
 
 # Policies beside the tenant's own: who may see a row before its tenant is known, or of all tenants.
 MORE_POLICIES = {
@@ -140,21 +141,24 @@ def test_a_row_cannot_be_given_to_another_tenant(acme: Any, globex: Any) -> None
         Agent.objects.update(tenant=globex.tenant)
 
 
-@pytest.mark.parametrize("model", [Agent, AgentVersion, AgentLabel, Run, RunEvent, ApiKey, Membership, Entry])
+def _fill(place: Any) -> None:
+    place.agent()
+    place.work(place.run())(Record(kind="architecture.said", data={"text": "large " * 20_000}))
+
+
+@pytest.mark.parametrize("model", [Agent, AgentVersion, AgentLabel, Run, RunEvent, ApiKey, Membership, Entry, Blob])
 def test_without_a_tenant_there_are_no_rows(acme: Any, model: Any) -> None:
-    acme.agent()
-    acme.run()
+    _fill(acme)
 
     assert not model._base_manager.exists()
     with acme.scope():
         assert model._base_manager.exists()
 
 
-@pytest.mark.parametrize("model", [Agent, AgentVersion, AgentLabel, Run, RunEvent, ApiKey, Membership, Entry])
+@pytest.mark.parametrize("model", [Agent, AgentVersion, AgentLabel, Run, RunEvent, ApiKey, Membership, Entry, Blob])
 def test_a_query_that_forgets_the_tenant_finds_only_its_rows(acme: Any, globex: Any, model: Any) -> None:
     for place in (acme, globex):
-        place.agent()
-        place.run()
+        _fill(place)
 
     with acme.scope():
         assert {row.tenant_id for row in model._base_manager.all()} == {acme.tenant.pk}
