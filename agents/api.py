@@ -17,6 +17,7 @@ from agents.schemas import (
     AgentIn,
     AgentOut,
     AgentPatch,
+    CancelIn,
     EventList,
     EventQuery,
     PromoteIn,
@@ -54,6 +55,14 @@ def list_runs(request: Call, query: Query[RunQuery]) -> Any:
 @runs.get("/{uuid:run_id}", response=RunOut, operation_id="get_run")
 def get_run(request: Call, run_id: UUID) -> Any:
     return Run.objects.of(request.auth.tenant).whole().one(run_id)
+
+
+@runs.post("/{uuid:run_id}/cancel", response={202: RunOut}, operation_id="cancel_run")
+def cancel_run(request: Call, run_id: UUID, payload: CancelIn | None = None) -> Any:
+    """End a run. One that a worker has in hand is `cancelling` until it has stopped, within two seconds."""
+    said = payload.dict() if payload else {}
+    services.cancel_run(tenant=request.auth.tenant, run_id=run_id, by=request.auth.name, **said)
+    return Status(202, Run.objects.of(request.auth.tenant).whole().one(run_id))
 
 
 @runs.get("/{uuid:run_id}/events", response=EventList, operation_id="list_run_events", openapi_extra=EVENT_STREAM)

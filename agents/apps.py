@@ -10,4 +10,6 @@ class AgentsConfig(AppConfig):
     name = "agents"
 
     def ready(self) -> None:
+        from agents import receivers  # noqa: F401  # from now on they listen
+
         faults.arm(settings.LOOM.fault)

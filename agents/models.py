@@ -13,11 +13,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from agents.core.runtime.blobs import PLAIN, check_version, unpack
-from governance.models import TenantQuerySet, TenantRow
+from governance.models import SCHEDULER, TenantQuerySet, TenantRow
 from governance.tenancy import TenantForeignKey
 from loom.errors import NotFound
-
-SCHEDULER = "current_setting('loom.scope', true) = 'scheduler'"
 
 
 class AgentQuerySet(TenantQuerySet):
@@ -170,6 +168,9 @@ class Run(TenantRow):
     priority = models.SmallIntegerField(default=0)
     not_before = models.DateTimeField(null=True)  # cleared when its time has come: see `services.tick`
     deadline_at = models.DateTimeField(null=True)
+    waiting_for = ArrayField(models.UUIDField(), default=list)  # approvals that are open
+    started_by = models.CharField(max_length=200, default="")
+    cancel_requested_at = models.DateTimeField(null=True)
 
     attempt = models.PositiveIntegerField(default=0)
     crashes = models.PositiveSmallIntegerField(db_default=0)  # workers that died with it since it last finished a step

@@ -96,7 +96,7 @@ class RunOut(Schema):
     started_at: datetime | None
     finished_at: datetime | None
     trace_id: str
-    waiting_for: list[UUID] = Field(default_factory=list)
+    waiting_for: list[UUID] = Field(description="the approvals that are open")
     parent_run_id: UUID | None
 
     @staticmethod
@@ -114,6 +114,11 @@ class RunOut(Schema):
     @staticmethod
     def resolve_parent_run_id(run: Run) -> UUID | None:
         return run.parent_id
+
+
+class CancelIn(Body):
+    reason: str = Field("", max_length=1000)
+    compensate: bool = Field(False, description="undo what its tools have done and can undo, the last first")
 
 
 class RunQuery(PageQuery):

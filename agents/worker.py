@@ -18,6 +18,7 @@ from uuid import UUID
 
 import anyio
 import anyio.from_thread
+import anyio.lowlevel
 import anyio.to_thread
 from anyio.abc import TaskGroup
 from channels.layers import get_channel_layer
@@ -31,7 +32,10 @@ from agents.core.ambient import Ambient
 from agents.core.runtime import engine
 from agents.core.runtime.deadline import WithinDeadline
 from agents.core.runtime.journal import JournalSession
+from agents.core.runtime.unwinding import UnwindingSession
+from agents.core.runtime.waiting import WaitingSession
 from agents.core.runtime.writer import Append
+from agents.models import Run
 from agents.services import Claim
 from governance.tenancy import scheduler_scope, scheduler_unit, unit
 from loom.context import RunContext
@@ -39,6 +43,7 @@ from loom.errors import Invalid, LoomError, Unavailable
 from loom.events import Kind, Record
 
 LOOK_AGAIN_SECONDS = 5.0
+HEED_SECONDS = 1.0
 MOST_CRASHES = 5
 TICK_SECONDS = 2.0
 _BATCH = 32
@@ -58,8 +63,8 @@ class Worker:
     def __init__(self, concurrency: int, lease_seconds: float) -> None:
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
         self._concurrency, self._lease_seconds = concurrency, lease_seconds
-        self._held: set[tuple[UUID, int]] = set()
         self._dropped: set[UUID] = set()
+        self._held: dict[tuple[UUID, int], anyio.CancelScope] = {}
         self._draining = False
         self._look = anyio.Event()
         self._scope = anyio.CancelScope()
@@ -83,10 +88,11 @@ class Worker:
         with self._scope:
             async with anyio.create_task_group() as group:
                 writer = JournalWriter(_write, group, services.append_events)
+                group.start_soon(self._heed)
                 while not self._draining:
                     claimed = await self._claim()
                     for claim in claimed:
-                        self._held.add((claim.run_id, claim.fence))
+                        self._held[claim.run_id, claim.fence] = anyio.CancelScope()
                         group.start_soon(self._advance, claim, writer, group)
                     if len(claimed) < _BATCH:
                         await self._wait()
@@ -116,13 +122,33 @@ class Worker:
             await scheduler_unit(services.release_runs)(owner=self.owner, run_ids=dropped)
             self._dropped.difference_update(dropped)
 
+    async def _heed(self) -> None:
+        """Stop the runs that somebody has cancelled: whatever they wait for is cancelled at once."""
+        while True:
+            await anyio.sleep(HEED_SECONDS)
+            if not self._held:
+                continue
+            try:
+                for held in await scheduler_unit(services.find_cancelled)(owner=self.owner):
+                    if held in self._held:
+                        self._held[held].cancel()
+            except DatabaseError:
+                log.exception("who was cancelled is not known; looking again in %s s", HEED_SECONDS)
+
     async def _wait(self) -> None:
         with anyio.move_on_after(LOOK_AGAIN_SECONDS):
             await self._look.wait()
 
     async def _advance(self, claim: Claim, writer: JournalWriter, group: TaskGroup) -> None:
+        held = (claim.run_id, claim.fence)
         try:
-            await _advance_or_fail(claim, writer, group)
+            with self._held[held] as scope:
+                if claim.status == Run.Status.CANCELLING:
+                    scope.cancel()
+                    await anyio.lowlevel.checkpoint()
+                await _advance_or_fail(claim, writer, group)
+            if scope.cancelled_caught:
+                await unwind_run(claim, writer)
         except (Unavailable, DatabaseError) as error:  # not the run's fault: it goes on when the database is back
             log.warning("run %s was dropped: %s", claim.run_id, error)
             self._dropped.add(claim.run_id)
@@ -130,7 +156,7 @@ class Worker:
             log.exception("run %s was dropped", claim.run_id)
         finally:
             was_full = len(self._held) >= self._concurrency
-            self._held.discard((claim.run_id, claim.fence))
+            self._held.pop(held, None)
             # A wake-up that came meanwhile found no room, or not for a run that is watched; else each brings its own.
             if was_full or claim.is_limited or claim.crashes or claim.run_id in self._dropped:
                 self.wake()
@@ -152,9 +178,7 @@ async def advance_run(claim: Claim, writer: JournalWriter, group: TaskGroup) -> 
     if claim.crashes >= MOST_CRASHES:
         return await engine.fail(_dead_letter(claim), journal)
     try:
-        program = assembly.find_program(claim.version_id) or await unit(tenant_id, assembly.program_for)(
-            claim.version_id
-        )
+        program = await _program_of(claim)
     except LoomError as error:
         return await engine.fail(error, journal)
     recorded: list[Record] = []
@@ -163,15 +187,8 @@ async def advance_run(claim: Claim, writer: JournalWriter, group: TaskGroup) -> 
         journal.post(Record(kind=Kind.RUN_RESUMED, data={"attempt": claim.attempt}))
     if claim.seconds_left is not None:
         program = WithinDeadline(program, claim.seconds_left)
-    session = JournalSession(claim.session_id, journal, recorded)
-    context = RunContext(claim.user_id, claim.session_id, str(run_id), claim.metadata)
-    ambient = Ambient(
-        context,
-        runtime=session,
-        memory=Conversation(tenant_id, run_id, claim.accepted_at),
-        emit=Listener(session, tenant_id, run_id, group),
-        streaming=True,
-    )
+    session = WaitingSession(claim.session_id, journal, recorded)
+    ambient = _surroundings(claim, session, Listener(session, tenant_id, run_id, group))
     return await engine.advance(program, claim.input, ambient, journal, output_schema=claim.output_schema)
 
 
@@ -181,6 +198,31 @@ def _dead_letter(claim: Claim) -> DeadLetter:
         f"again by itself (attempt {claim.attempt}): find out why in the workers' logs, then retry the run"
     )
     return DeadLetter(said, run_id=str(claim.run_id), crashes=claim.crashes, attempt=claim.attempt)
+
+
+async def unwind_run(claim: Claim, writer: JournalWriter) -> None:
+    """End a claimed run that somebody has cancelled."""
+    journal = writer.journal(claim.tenant_id, claim.run_id, claim.fence)
+    recorded = await unit(claim.tenant_id, services.read_records)(claim.run_id)
+    session = UnwindingSession(claim.session_id, journal, recorded)
+    wishes = [record.data["compensate"] for record in recorded if record.kind == Kind.RUN_CANCELLING]
+    program = await _program_of(claim) if any(wishes) else None
+    await engine.unwind(program, claim.input, _surroundings(claim, session), session, journal)
+
+
+async def _program_of(claim: Claim) -> engine.Program:
+    known = assembly.find_program(claim.version_id)
+    return known or await unit(claim.tenant_id, assembly.program_for)(claim.version_id)
+
+
+def _surroundings(claim: Claim, session: JournalSession, listener: Listener | None = None) -> Ambient:
+    return Ambient(
+        RunContext(claim.user_id, claim.session_id, str(claim.run_id), claim.metadata),
+        runtime=session,
+        memory=Conversation(claim.tenant_id, claim.run_id, claim.accepted_at),
+        emit=listener,
+        streaming=listener is not None,
+    )
 
 
 async def _fail(claim: Claim, error: LoomError) -> None:

@@ -93,7 +93,7 @@ def _mail(value: dict[str, str]) -> EmailMessage:
     return mail
 
 
-@tool(effect="keyed")
+@tool(effect="keyed", approval=True)
 async def file_ticket(team: str, priority: Literal["high", "normal"], sender: str, subject: str, wish: str) -> str:
     """File a ticket with a team.
 

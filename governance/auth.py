@@ -24,8 +24,8 @@ SESSION_TENANT = "loom_tenant"
 ALL_SCOPES = frozenset(ApiKey.Scope.values)
 _ROLE_SCOPES = {
     Membership.Role.OWNER: ALL_SCOPES,
-    Membership.Role.OPERATOR: frozenset({ApiKey.Scope.READ, ApiKey.Scope.RUN}),
-    Membership.Role.APPROVER: frozenset({ApiKey.Scope.READ}),
+    Membership.Role.OPERATOR: frozenset({ApiKey.Scope.READ, ApiKey.Scope.RUN, ApiKey.Scope.APPROVE}),
+    Membership.Role.APPROVER: frozenset({ApiKey.Scope.READ, ApiKey.Scope.APPROVE}),
     Membership.Role.VIEWER: frozenset({ApiKey.Scope.READ}),
 }
 _CACHE_SECONDS = 1.0  # a revoked key stops working within this time

@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from governance.tenancy import TenantForeignKey
 from loom.errors import NotFound
 
 
@@ -115,6 +116,7 @@ class ApiKey(TenantRow):
     class Scope(models.TextChoices):
         READ = "read"
         RUN = "run", "start and steer runs"
+        APPROVE = "approve", "decide about calls that wait for a person"
         ADMIN = "admin", "change agents, keys and settings"
 
     name = models.CharField(max_length=200)
@@ -139,6 +141,148 @@ class ApiKey(TenantRow):
         if self.revoked_at is not None:
             return "revoked"
         return "expired" if self.expires_at is not None and self.expires_at <= timezone.now() else "active"
+
+
+SCHEDULER = "current_setting('loom.scope', true) = 'scheduler'"
+
+
+def deciders() -> list[str]:
+    """Who decides unless somebody says otherwise."""
+    return [Membership.Role.OWNER.value, Membership.Role.OPERATOR.value, Membership.Role.APPROVER.value]
+
+
+class ApprovalPolicy(TenantRow):
+    """Who decides about a call, how many of them, and until when. Rules name it; `default` is for those that do not."""
+
+    DEFAULT = "default"
+
+    class OnExpiry(models.TextChoices):
+        DENY = "deny", "refuse the call"
+        ESCALATE = "escalate", "ask the others, and refuse when they do not answer either"
+
+    name = models.SlugField(max_length=100)
+    approvers = ArrayField(
+        models.CharField(max_length=10, choices=Membership.Role),
+        default=deciders,
+        help_text="the roles whose members may decide",
+    )
+    needed = models.PositiveSmallIntegerField(default=1, help_text="how many have to say yes")
+    four_eyes = models.BooleanField(default=False, help_text="whoever started the run does not decide")
+    expires_after_seconds = models.PositiveIntegerField(default=7 * 24 * 3600)
+    on_expiry = models.CharField(max_length=10, choices=OnExpiry, default=OnExpiry.DENY)
+    escalates_after_seconds = models.PositiveIntegerField(null=True, blank=True)
+    escalates_to = ArrayField(
+        models.CharField(max_length=10, choices=Membership.Role), default=list, blank=True,
+        help_text="the roles that are asked then; those from before no longer decide",
+    )  # fmt: skip
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name_plural = "approval policies"
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "name"], name="approval_policy_once"),
+            models.CheckConstraint(condition=models.Q(needed__gte=1), name="approval_policy_needs_somebody"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ApprovalQuerySet(TenantQuerySet):
+    def pending(self) -> Self:
+        return self.filter(status=Approval.Status.PENDING)
+
+    def whole(self) -> Self:
+        """With what was said so far, which every view shows."""
+        return self.prefetch_related("decisions")
+
+
+class Approval(TenantRow):
+    """A question to a person about one call of one run. It says all that the decision is bound to, and is used once.
+
+    The policy is copied in: what a rule says tomorrow does not change a question of today.
+    """
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        APPROVED = "approved"
+        EDITED = "edited"
+        REJECTED = "rejected"
+        RESPONDED = "responded"
+        EXPIRED = "expired"
+        SUPERSEDED = "superseded"  # the run ended first
+
+    class Kind(models.TextChoices):
+        CALL = "call", "may it be made?"
+        RECONCILE = "reconcile", "it may have happened"
+
+    run_id = models.UUIDField()
+    step_key = models.TextField()
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.CALL)
+    agent = models.CharField(max_length=120)  # slug@number
+    version_hash = models.CharField(max_length=64)
+    user_id = models.CharField(max_length=200, null=True)
+    requested_by = models.CharField(max_length=200)
+
+    tool = models.CharField(max_length=200)
+    args = models.JSONField()
+    args_hash = models.CharField(max_length=64)
+    schema = models.JSONField(default=dict)
+    risk = models.CharField(max_length=10)
+    reason = models.TextField(blank=True)
+
+    policy = models.CharField(max_length=100)
+    approvers = ArrayField(models.CharField(max_length=10))
+    needed = models.PositiveSmallIntegerField()
+    four_eyes = models.BooleanField()
+    on_expiry = models.CharField(max_length=10, choices=ApprovalPolicy.OnExpiry)
+    escalates_to = ArrayField(models.CharField(max_length=10), default=list)
+
+    status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
+    requested_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+    escalates_at = models.DateTimeField(null=True)
+    escalated_at = models.DateTimeField(null=True)
+    decided_at = models.DateTimeField(null=True)
+
+    policies: ClassVar[dict[str, str]] = {"scheduler": f"FOR SELECT USING ({SCHEDULER})"}
+    objects: ClassVar = ApprovalQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "run_id", "step_key"], name="approval_once")]
+        indexes = [
+            models.Index(fields=["tenant", "-id"], name="approval_newest"),
+            models.Index(fields=["expires_at"], name="approval_due", condition=models.Q(status="pending")),
+            models.Index(fields=["escalates_at"], name="approval_escalates", condition=models.Q(status="pending")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tool} for run {self.run_id}"
+
+
+class ApprovalDecision(TenantRow):
+    """What one person said. `counts` is false for a yes to arguments that somebody has changed since."""
+
+    class Said(models.TextChoices):
+        APPROVE = "approve"
+        EDIT = "edit"
+        REJECT = "reject"
+        RESPOND = "respond"
+
+    approval = TenantForeignKey(Approval, on_delete=models.CASCADE, related_name="decisions")
+    by = models.CharField(max_length=200)
+    decision = models.CharField(max_length=10, choices=Said)
+    args = models.JSONField(null=True)
+    args_hash = models.CharField(max_length=64)
+    reason = models.TextField(blank=True)
+    response = models.TextField(null=True)
+    counts = models.BooleanField(default=True)
+    at = models.DateTimeField(db_default=Now())
+
+    grants: ClassVar[str] = "SELECT, INSERT, UPDATE"
+
+    def __str__(self) -> str:
+        return f"{self.by}: {self.decision}"
 
 
 class IdempotentRequest(TenantRow):

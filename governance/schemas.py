@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from ninja import Schema
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, StringConstraints
 
-from governance.models import ApiKey
+from governance.models import ApiKey, Approval, ApprovalDecision, ApprovalPolicy, Membership
 from loom.errors import Invalid
 
 if TYPE_CHECKING:
@@ -97,3 +97,84 @@ class KeyOut(Schema):
 
 class NewKeyOut(KeyOut):
     token: str | None = Field(description="the credential, in this answer only; null when the answer is a replayed one")
+
+
+class DecisionOut(Schema):
+    """What one person has said."""
+
+    by: str
+    decision: str
+    args: dict[str, Any] | None
+    args_hash: str
+    reason: str
+    response: str | None
+    counts: bool = Field(description="false for a yes to arguments that were edited since")
+    at: datetime
+
+
+class ApprovalOut(Schema):
+    id: UUID
+    run_id: UUID
+    step_key: str
+    kind: Approval.Kind
+    agent: str
+    user_id: str | None
+    requested_by: str
+    tool: str
+    args: dict[str, Any]
+    args_hash: str
+    schema_: dict[str, Any] = Field(alias="schema", description="the JSON Schema of the arguments")
+    risk: str
+    reason: str
+    policy: str
+    approvers: list[str]
+    needed: int
+    four_eyes: bool
+    requested_at: datetime
+    expires_at: datetime
+    escalated_at: datetime | None
+    status: Approval.Status
+    decided_at: datetime | None
+    decisions: list[DecisionOut]
+
+    @staticmethod
+    def resolve_decisions(approval: Approval) -> list[ApprovalDecision]:
+        return sorted(approval.decisions.all(), key=lambda said: said.id)
+
+
+class ApprovalQuery(PageQuery):
+    status: list[Approval.Status] = Field(default_factory=list, description="may be given more than once")
+    run_id: UUID | None = None
+
+
+class DecideIn(Body):
+    decision: ApprovalDecision.Said
+    args_hash: str = Field(max_length=64, description="of what you were shown; another one is refused")
+    args: dict[str, Any] | None = Field(None, description="the new arguments, for `edit`")
+    reason: str = Field("", max_length=10_000)
+    response: str | None = Field(None, max_length=100_000, description="what the model reads, for `respond`")
+
+
+Seconds = Annotated[int, Field(ge=1, le=366 * 24 * 3600)]
+
+
+class PolicyRules(Body):
+    approvers: list[Membership.Role] = Field(
+        [Membership.Role.OWNER, Membership.Role.OPERATOR, Membership.Role.APPROVER]
+    )
+    needed: int = Field(1, ge=1, le=20, description="how many have to say yes")
+    four_eyes: bool = Field(False, description="whoever started the run does not decide")
+    expires_after_seconds: Seconds = 7 * 24 * 3600
+    on_expiry: ApprovalPolicy.OnExpiry = ApprovalPolicy.OnExpiry.DENY
+    escalates_after_seconds: Seconds | None = None
+    escalates_to: list[Membership.Role] = Field(default_factory=list)
+
+
+class PolicyIn(PolicyRules):
+    name: Annotated[str, StringConstraints(pattern=r"^[-a-zA-Z0-9_]+$", max_length=100)]
+
+
+class PolicyOut(PolicyRules):
+    id: UUID
+    name: str
+    created_at: datetime

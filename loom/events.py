@@ -102,6 +102,7 @@ class Kind:
     RUN_STARTED = "run.started"
     RUN_RESUMED = "run.resumed"
     RUN_WAITING = "run.waiting"
+    RUN_CANCELLING = "run.cancelling"
     RUN_SUCCEEDED = "run.succeeded"
     RUN_FAILED = "run.failed"
     RUN_CANCELLED = "run.cancelled"

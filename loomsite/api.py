@@ -233,6 +233,8 @@ api = LoomAPI(
 api.add_decorator(_all_or_nothing, mode="view")
 api.add_router("/runs", "agents.api.runs", auth=_callers(write=ApiKey.Scope.RUN))
 api.add_router("/agents", "agents.api.agents", auth=_callers(write=ApiKey.Scope.ADMIN))
+api.add_router("/approvals", "governance.api.approvals", auth=_callers(write=ApiKey.Scope.APPROVE))
+api.add_router("/policies", "governance.api.policies", auth=_callers(write=ApiKey.Scope.ADMIN))
 api.add_router("/keys", "governance.api.keys", auth=_callers(write=ApiKey.Scope.ADMIN))
 
 

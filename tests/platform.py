@@ -31,12 +31,15 @@ from django.test import Client
 from pytest_django import DjangoDbBlocker
 
 from agents import services as agents
+from agents.core.runtime.waiting import Question
 from agents.core.runtime.writer import Append
 from agents.models import Run
 from governance import services as governance
 from governance import tenancy
-from governance.models import ApiKey, Tenant, User
-from loom.events import Record
+from governance.auth import Principal, principal_of_user
+from governance.models import ApiKey, Approval, Tenant, User
+from loom.events import Kind, Record
+from loom.messages import ToolCall, ToolDef
 
 ROOT = Path(__file__).parents[1]
 
@@ -116,6 +119,26 @@ class Place:
 
         return append
 
+    def question(self, run: Run, *, policy: str | None = None, **args: Any) -> Approval:
+        """Have a run ask whether it may pay, and wait."""
+        schema = {"type": "object", "properties": {"amount": {"type": "integer"}}, "required": ["amount"]}
+        tool = ToolDef(name="pay", description="", input_schema=schema, effect="keyed", approval=True)
+        call = ToolCall(id="1", tool="pay", args=args or {"amount": 5}, tool_def=tool)
+        asked = Question(call, "pay: approval required", policy).journal()
+        step = f"turn:{run.last_seq}/tool:call_1"
+        self.work(run)(
+            Record(kind=Kind.APPROVAL_REQUESTED, step_key=step, data=asked),
+            Record(kind=Kind.RUN_WAITING, data={"steps": [step], "until": None}),
+        )
+        with self.scope():
+            return Approval.objects.get(pk=asked["approval_id"])
+
+    def principal(self, name: str) -> Principal:
+        """One of the tenant's people, as if logged in."""
+        found = principal_of_user(self.people[name])
+        assert found is not None
+        return found
+
 
 def _claimed(run: Run) -> int | None:
     claims = agents.claim_runs(owner=f"test:{run.pk}", limit=50, lease_seconds=600)
@@ -130,7 +153,7 @@ def _place(name: str, people: dict[str, str]) -> Place:
             user = User.objects.create_user(f"{person}-{secrets.token_hex(4)}", is_staff=True)
             governance.add_member(tenant=place.tenant, user=user, role=role, by="test")
             place.people[person] = user
-    place.token = place.key("read", "run", "admin")[1]
+    place.token = place.key(*ApiKey.Scope.values)[1]
     return place
 
 

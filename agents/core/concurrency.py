@@ -7,20 +7,27 @@ from typing import TypeVar
 
 import anyio
 
+from agents.core.runtime.suspended import Suspended
+
 T = TypeVar("T")
 
 
 async def together(work: Sequence[Callable[[], Awaitable[T]]], *, limit: int | None = None) -> list[T]:
     """The results of all, in their order; at most `limit` run at a time.
 
-    The first failure cancels the others and is raised as itself, not as a group of one.
+    The first failure cancels the others and is raised as itself, not as a group of one. Where one must wait for
+    something outside, the others come to their end first; then all that wait are raised as one `Suspended`.
     """
     results: dict[int, T] = {}
+    waits: list[Suspended] = []
     slots = anyio.Semaphore(limit or max(1, len(work)))
 
     async def run(place: int, one: Callable[[], Awaitable[T]]) -> None:
         async with slots:
-            results[place] = await one()
+            try:
+                results[place] = await one()
+            except Suspended as wait:
+                waits.append(wait)
 
     try:
         async with anyio.create_task_group() as group:
@@ -28,6 +35,8 @@ async def together(work: Sequence[Callable[[], Awaitable[T]]], *, limit: int | N
                 group.start_soon(run, place, one)
     except BaseExceptionGroup as failures:
         raise first_of(failures) from None
+    if waits:
+        raise Suspended.of(waits)
     return [results[place] for place in range(len(work))]
 
 

@@ -2,10 +2,17 @@
 
 from agents.services.agents import add_version, archive_agent, change_agent, create_agent, promote
 from agents.services.blobs import drop_orphan_blobs
-from agents.services.claiming import Claim, claim_runs, release_runs, renew_leases
+from agents.services.claiming import (
+    Claim,
+    claim_runs,
+    find_cancelled,
+    release_runs,
+    renew_leases,
+)
 from agents.services.due import tick
 from agents.services.journal import STATUS, append_events, read_events, read_records
 from agents.services.starting import start_run
+from agents.services.steering import cancel_run, take_decision
 
 __all__ = [
     "STATUS",
@@ -13,15 +20,18 @@ __all__ = [
     "add_version",
     "append_events",
     "archive_agent",
+    "cancel_run",
     "change_agent",
     "claim_runs",
     "create_agent",
     "drop_orphan_blobs",
+    "find_cancelled",
     "promote",
     "read_events",
     "read_records",
     "release_runs",
     "renew_leases",
     "start_run",
+    "take_decision",
     "tick",
 ]

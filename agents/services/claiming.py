@@ -26,6 +26,7 @@ class Claim:
     fence: int
     attempt: int
     crashes: int
+    status: str
     last_seq: int
     user_id: str | None
     session_id: str
@@ -110,8 +111,8 @@ SET status = CASE r.status WHEN 'queued' THEN 'running' ELSE r.status END,
     crashes = r.crashes + (r.status <> 'queued' AND r.lease_owner <> '')::int,
     fence = r.fence + 1, attempt = r.attempt + 1, started_at = coalesce(r.started_at, now())
 FROM next WHERE r.id = next.id
-RETURNING r.id, r.tenant_id, r.version_id, r.fence, r.attempt, r.crashes, r.last_seq, r.user_id, r.session_id,
-          r.input, r.output_schema, r.metadata, r.created_at,
+RETURNING r.id, r.tenant_id, r.version_id, r.fence, r.attempt, r.crashes, r.status, r.last_seq, r.user_id,
+          r.session_id, r.input, r.output_schema, r.metadata, r.created_at,
           extract(epoch FROM r.deadline_at - clock_timestamp())::float8, next.is_limited
 """
 
@@ -135,7 +136,7 @@ def claim_runs(*, owner: str, limit: int, lease_seconds: float) -> list[Claim]:
         cursor.execute(_TAKE_TURNS)
         cursor.execute(_CLAIM, {"owner": owner, "limit": limit, "lease": lease_seconds})
         faults.reach("in_sweeper")
-        return [Claim(*row[:9], *map(_json, row[9:12]), *row[12:]) for row in cursor.fetchall()]
+        return [Claim(*row[:10], *map(_json, row[10:13]), *row[13:]) for row in cursor.fetchall()]
 
 
 def renew_leases(*, owner: str, run_ids: Collection[UUID], lease_seconds: float) -> int:
@@ -156,6 +157,22 @@ def release_runs(*, owner: str, run_ids: Collection[UUID] | None = None) -> int:
     if run_ids is not None:
         held = held.filter(pk__in=run_ids)
     return held.update(lease_until=Now() - timedelta(seconds=1), lease_owner="")
+
+
+def find_cancelled(*, owner: str) -> list[tuple[UUID, int]]:
+    """The runs of this worker that somebody wants to end, each with its fence. Runs in the scheduler's scope."""
+    return list(Run.objects.filter(lease_owner=owner, status=Run.Status.CANCELLING).values_list("id", "fence"))
+
+
+def take_from_deaf_workers(*, patience_seconds: float) -> int:
+    """End the leases of those that do not stop when they are told to; whoever claims the run next ends it. Runs in the
+    scheduler's scope."""
+    deaf = Run.objects.filter(
+        status=Run.Status.CANCELLING,
+        lease_until__gt=Now(),
+        cancel_requested_at__lt=Now() - timedelta(seconds=patience_seconds),
+    )
+    return deaf.update(lease_until=Now() - timedelta(seconds=1), cancel_requested_at=Now())
 
 
 def _json(text: str | None) -> Any:

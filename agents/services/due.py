@@ -13,16 +13,20 @@ from agents import queue, stream
 from agents.core.runtime import engine
 from agents.core.runtime.writer import Append
 from agents.models import Run
+from agents.services import claiming
 from agents.services.journal import append_events
+from governance import services as governance
 from governance import tenancy
 from loom.errors import DeadlineExceeded
 from loom.events import Kind, Record
 
 BATCH = 1000
+CANCEL_PATIENCE_SECONDS = 30.0  # a worker that has not ended a cancelled run by then loses it
 
 
 def tick() -> None:
-    """Let runs begin whose time has come, and fail those whose deadline has passed before a worker had them.
+    """Let runs begin whose time has come, and fail those whose deadline has passed before a worker had them; expire
+    and hand on questions; end what was cancelled and does not end.
 
     Any number of processes may do this at any time: each run is taken by one of them.
     """
@@ -30,6 +34,9 @@ def tick() -> None:
         begin_due_runs()
     with tenancy.scheduler_scope():
         fail_overdue_runs()
+    governance.settle_due_approvals()
+    with tenancy.scheduler_scope():
+        claiming.take_from_deaf_workers(patience_seconds=CANCEL_PATIENCE_SECONDS)
 
 
 _BEGIN = """

@@ -56,6 +56,7 @@ def start_run(
         deadline_at=deadline_at,
         created_at=now,
         trace_id=run_id.hex,
+        started_by=by,
         last_seq=1,
     )
     with transaction.atomic(savepoint=False):
@@ -95,11 +96,11 @@ WITH version AS (
 ), run AS (
     INSERT INTO agents_run (
         id, tenant_id, version_id, user_id, session_id, input, output_schema, metadata, status, priority, not_before,
-        deadline_at, created_at, trace_id, last_seq, attempt, fence, lease_owner, turns, input_tokens,
-        cached_input_tokens, output_tokens, cost_usd)
+        deadline_at, created_at, trace_id, started_by, waiting_for, last_seq, attempt, fence, lease_owner,
+        turns, input_tokens, cached_input_tokens, output_tokens, cost_usd)
     SELECT %(id)s, %(tenant_id)s, version.id, %(user_id)s, %(session_id)s, %(input)s, %(output_schema)s, %(metadata)s,
-           %(status)s, %(priority)s, %(not_before)s, %(deadline_at)s, %(created_at)s, %(trace_id)s, 1, 0, 0,
-           '', 0, 0, 0, 0, 0
+           %(status)s, %(priority)s, %(not_before)s, %(deadline_at)s, %(created_at)s, %(trace_id)s,
+           %(started_by)s, '{}', 1, 0, 0, '', 0, 0, 0, 0, 0
     FROM version
 ), event AS (
     INSERT INTO agents_runevent (tenant_id, run_id, seq, kind, step_key, data, at)
@@ -123,8 +124,8 @@ def _accept(run: Run, reference: str, by: str) -> AgentVersion:
         "input": Jsonb(run.input), "output_schema": None if run.output_schema is None else Jsonb(run.output_schema),
         "metadata": Jsonb(run.metadata), "status": run.status, "priority": run.priority,
         "not_before": run.not_before, "deadline_at": run.deadline_at, "created_at": run.created_at,
-        "trace_id": run.trace_id, "kind": Kind.RUN_STARTED, "data": Jsonb(data), "slug": slug, "number": number,
-        "label": label,
+        "trace_id": run.trace_id, "started_by": by, "kind": Kind.RUN_STARTED, "data": Jsonb(data), "slug": slug,
+        "number": number, "label": label,
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(_ACCEPT, values)

@@ -6,6 +6,6 @@ middle sees it whole.
 """
 
 from agents.stream.following import PAGE, POLL_SECONDS, Notice, follow, follow_tenant
-from agents.stream.nudges import Deltas, nudge, nudge_tenant
+from agents.stream.nudges import Deltas, nudge, nudge_run, nudge_tenant
 
-__all__ = ["PAGE", "POLL_SECONDS", "Deltas", "Notice", "follow", "follow_tenant", "nudge", "nudge_tenant"]
+__all__ = ["PAGE", "POLL_SECONDS", "Deltas", "Notice", "follow", "follow_tenant", "nudge", "nudge_run", "nudge_tenant"]

@@ -58,9 +58,18 @@ def nudge_tenant(tenant_id: UUID, run_id: UUID, status: str) -> None:
     Published as channels-redis 4.3 publishes to a group: its own way is asynchronous, and waiting for a loop from a
     request's thread cost as much as everything else that accepting a run does.
     """
-    message = {"type": "run.changed", "run_id": str(run_id), "status": status}
-    channel = f"{settings.CHANNEL_PREFIX}__group__{tenant_group(tenant_id)}"
+    _publish(tenant_group(tenant_id), {"type": "run.changed", "run_id": str(run_id), "status": status})
+
+
+def nudge_run(tenant_id: UUID, run_id: UUID, seq: int, status: str) -> None:
+    """`nudge` from synchronous code: somebody has said something to a run."""
+    _publish(run_group(tenant_id, run_id), {"type": "run.event", "seq": seq})
+    nudge_tenant(tenant_id, run_id, status)
+
+
+def _publish(group: str, message: dict[str, Any]) -> None:
     try:
+        channel = f"{settings.CHANNEL_PREFIX}__group__{group}"
         _publisher().publish(channel, get_channel_layer().serialize(message))
     except (redis.RedisError, OSError) as error:
         log.warning("watchers are not told, they will see it on their next look: %s", error)

@@ -50,3 +50,26 @@ def decision_of(answer: object) -> Decision:
     if answer is False:
         return Reject()
     return Reject(f"the approval handler answered {type(answer).__name__}, not a decision")
+
+
+EXPIRED = "nobody decided in time; the approval has expired and the call was not made"
+
+
+def decision_from(said: Mapping[str, Any]) -> Decision:
+    """A decision as it was written down: `decision` is approve, edit, reject, respond, or expire when nobody did.
+
+    Whatever else stands there is a refusal.
+    """
+    match said.get("decision"):
+        case "approve":
+            return Approve()
+        case "edit":
+            return Edit(said["args"])
+        case "respond":
+            return Respond(said["response"])
+        case "reject":
+            return Reject(said.get("reason") or "a person has declined it")
+        case "expire":
+            return Reject(EXPIRED)
+        case other:
+            return Reject(f"{other!r} is no decision")

@@ -1,10 +1,10 @@
 """One question before each model call and each tool call: may I?
 
-    verdict = await gate.check(action, observer=...)
+    verdict = await gate.check(action, observer=..., waits=...)
     match verdict:
         case Allow():  run `verdict.call` (a person may have edited it), or the model within `verdict.reservation`
         case Deny():   tell the model, or stop the run when `verdict.by == "budget"`
-        case Ask():    a person decides later: wait, then `await gate.decide(action, decision)`
+        case Ask():    a person decides later (for who can wait): then `await gate.decide(action, verdict, decision)`
         case Answer(): a person answered instead of the tool
     ...
     await gate.settle(verdict, usage)      # after a model call; None when it failed
@@ -144,10 +144,10 @@ class Gate(Protocol):
     @property
     def is_open(self) -> bool: ...
 
-    async def check(self, action: Action, *, observer: Observer | None = None) -> Verdict: ...
+    async def check(self, action: Action, *, observer: Observer | None = None, waits: bool = False) -> Verdict: ...
 
     async def decide(
-        self, action: ToolAction, decision: Decision, *, observer: Observer | None = None
+        self, action: ToolAction, question: Ask, decision: Decision, *, observer: Observer | None = None
     ) -> Allow | Deny | Answer: ...
 
     async def settle(self, allowed: Allow, usage: Usage | None) -> None: ...
@@ -163,8 +163,8 @@ def demands_approval(call: ToolCall) -> bool:
 class StandardGate:
     """Permissions, hooks, a budget and an approval handler behind one question.
 
-    A question without a handler is refused, unless `waits` says that the caller can wait: then `Ask` is the verdict,
-    and `decide` turns the decision into one when it comes.
+    A question without a handler is refused, unless the caller says that it `waits`: then `Ask` is the verdict, and
+    `decide` turns the decision into one when it comes.
     """
 
     def __init__(
@@ -174,13 +174,11 @@ class StandardGate:
         hooks: HookHost | None = None,
         budget: Budget | None = None,
         approval_handler: ApprovalHandler | None = None,
-        waits: bool = False,
     ) -> None:
         self._permissions = permitting.user_aware(AllowAll() if permissions is None else permissions)
         self._hooks = hooking.user_aware(hooks) if hooks is not None else HookRegistry()
         self._budget = reserving(NoBudget() if budget is None else budget)
         self._approval_handler = approval_handler
-        self._waits = waits
         self._has_no_rules = type(self._permissions) is AllowAll
         self._has_no_limits = type(self._budget) is NoBudget
 
@@ -192,7 +190,7 @@ class StandardGate:
     def _has_no_hooks(self) -> bool:
         return isinstance(self._hooks, HookRegistry) and self._hooks.is_empty
 
-    async def check(self, action: Action, *, observer: Observer | None = None) -> Verdict:
+    async def check(self, action: Action, *, observer: Observer | None = None, waits: bool = False) -> Verdict:
         """The verdict on one action. Asks the approval handler when a person must decide."""
         if isinstance(action, ModelAction):
             return await self._reserve(action, observer)
@@ -203,18 +201,23 @@ class StandardGate:
             return verdict
         await _report(observer, Asked(action, verdict))
         if self._approval_handler is None:
-            return verdict if self._waits else await _refuse_unattended(action, verdict, observer)
+            return verdict if waits else await _refuse_unattended(action, verdict, observer)
         decision = await self._person(action)
         return await self._conclude(action, decision, verdict, observer)
 
     async def decide(
-        self, action: ToolAction, decision: Decision, *, observer: Observer | None = None
+        self, action: ToolAction, question: Ask, decision: Decision, *, observer: Observer | None = None
     ) -> Allow | Deny | Answer:
-        """What a person's decision means for a call. The rules that deny hold against the person as well."""
-        question = await self._judge(action)
-        if isinstance(question, Deny):
-            await _report(observer, Decided(action, question, decision))
-            return question
+        """What a person's decision means for a call that was asked about, on another day perhaps.
+
+        The permissions that deny by now hold against the person as well. The hooks have seen the call when it was asked
+        about, and see it again only if it was edited.
+        """
+        said = await self._consult_permissions(action)
+        if said.deny:
+            denied = Deny(said.reason or "denied", by="permissions")
+            await _report(observer, Decided(action, denied, decision))
+            return denied
         return await self._conclude(action, decision, question, observer)
 
     async def settle(self, allowed: Allow, usage: Usage | None) -> None:
@@ -289,7 +292,7 @@ class StandardGate:
             return Reject(f"the approval handler failed: {type(error).__name__}")
 
     async def _conclude(
-        self, action: ToolAction, decision: Decision, question: Ask | Allow, observer: Observer | None
+        self, action: ToolAction, decision: Decision, question: Ask, observer: Observer | None
     ) -> Allow | Deny | Answer:
         verdict: Allow | Deny | Answer
         match decision:
@@ -322,10 +325,9 @@ async def _refuse_unattended(action: ToolAction, question: Ask, observer: Observ
     return denied
 
 
-def _refusal(question: Ask | Allow, happened: str, said: str = "") -> str:
+def _refusal(question: Ask, happened: str, said: str = "") -> str:
     """What the model reads: the words of the rule that asked, else what happened; then those of the person."""
-    asked = question.reason if isinstance(question, Ask) else ""
-    return "; ".join(filter(None, (asked or happened, said)))
+    return "; ".join(filter(None, (question.reason or happened, said)))
 
 
 def _broken(call: ToolCall, part: Part, error: Exception) -> PermissionDecision:

@@ -13,7 +13,10 @@ from agents.core.architectures.base import AgentSession, Dependencies
 from agents.core.concurrency import together
 from agents.core.context_policy import MAX_RESULT_CHARS, excerpt
 from agents.core.loop.telling import audit, call_payload, emit, is_recorded, result_payload
+from agents.core.runtime.unwinding import UnwindingSession
+from agents.core.runtime.waiting import Question, WaitingSession
 from agents.core.tools.base import CallAt
+from governance.core.approvals import Reject, Respond
 from governance.core.gate import (
     Allow,
     Answer,
@@ -72,6 +75,8 @@ async def _call_tool(session: AgentSession, deps: Dependencies, call: ToolCall, 
     await emit(deps, EventKind.TOOL_CALL, session, {"call": call})
     if is_recorded(deps, key):  # it was judged, told and written down then
         result: ToolResult = await deps.runtime.step(key, _replayed, call)
+        if isinstance(deps.runtime, UnwindingSession):
+            deps.runtime.did(key, call, result, deps.tools)
     else:
         result = await _called(session, deps, call, key)
     await emit(deps, EventKind.TOOL_RESULT, session, {"result": result})
@@ -83,8 +88,8 @@ async def _called(session: AgentSession, deps: Dependencies, call: ToolCall, key
         await audit(session, deps, "model", "tool_call", call_payload(session, call))
     if call.tool_def is None:
         result = await _instead(deps, call, key, ToolResult.error_(call.id, await _unknown(deps, call.tool)))
-    elif _in_doubt(deps, key):  # nobody is asked to permit what is not run
-        result = await _instead(deps, call, key, ToolResult.error_(call.id, MAY_HAVE_HAPPENED))
+    elif _in_doubt(deps, key):
+        result = await _reconciled(session, deps, call, key)
     else:
         result = await _judged(session, deps, call, key)
     if not deps.fast_audit:
@@ -103,6 +108,29 @@ async def _judged(session: AgentSession, deps: Dependencies, call: ToolCall, key
     if not deps.fast_hooks:
         await deps.gate.returned(action, result)
     return result
+
+
+async def _reconciled(session: AgentSession, deps: Dependencies, call: ToolCall, key: str) -> ToolResult:
+    """The result of a call that may have had its effect: a person finds out; where nobody can, it is not repeated."""
+    if (waiting := _waiting(deps)) is None:
+        return await _instead(deps, call, key, ToolResult.error_(call.id, MAY_HAVE_HAPPENED))
+    step = waiting.doubt_about(key)
+    if (answered := waiting.decision_on(step, call)) is None:
+        raise waiting.ask(step, Question(call, f"{call.tool}: this may have happened", kind="reconcile"))
+    match answered[1]:
+        case Respond(text):
+            return await _instead(deps, call, key, ToolResult.success(call.id, text))
+        case Reject(reason):
+            said = f"{MAY_HAVE_HAPPENED} {reason}".rstrip()
+            return await _instead(deps, call, key, ToolResult.error_(call.id, said))
+        case _:
+            waiting.begin_again(key)
+            return await _judged(session, deps, call, key)
+
+
+def _waiting(deps: Dependencies) -> WaitingSession | None:
+    """The run's session, if the run can wait for a person."""
+    return deps.runtime if isinstance(deps.runtime, WaitingSession) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +173,16 @@ async def _may_call(session: AgentSession, deps: Dependencies, action: ToolActio
     async def observer(what: Asked | Decided) -> None:
         await _tell_of_question(session, deps, what)
 
-    verdict = await deps.gate.check(action, observer=observer)
-    if isinstance(verdict, Ask):  # nobody here can wait for a person
+    waiting = _waiting(deps)
+    if waiting is not None and (answered := waiting.decision_on(action.path, action.call)) is not None:
+        question, decision = answered
+        return await deps.gate.decide(action, question, decision, observer=observer)
+    verdict = await deps.gate.check(action, observer=observer, waits=waiting is not None)
+    if not isinstance(verdict, Ask):
+        return verdict
+    if waiting is None:  # a gate that asks although nobody here can wait
         return Deny(verdict.reason or "approval required; no approver", by="approval")
-    return verdict
+    raise waiting.ask(action.path, Question(action.call, verdict.reason, verdict.policy))
 
 
 _ALLOWED = Allow()

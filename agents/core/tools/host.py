@@ -96,6 +96,15 @@ class InProcessToolHost:
         call_at: CallAt | None = getattr(self._tools.get(call.tool), "call_at", None)
         return None if call_at is None else await call_at(call, key, session, deps)
 
+    def can_undo(self, tool: str) -> bool:
+        """Whether the tool has a `compensate`."""
+        found = self._tools.get(tool)
+        return found is not None and found.compensate is not None
+
+    async def undo(self, tool: str, args: Mapping[str, Any], output: Any) -> Any:
+        """Undo a call that was made. Raises what `compensate` raises."""
+        return await self._tools[tool].undo(args, output)
+
     def watch(self) -> AsyncIterator[ToolEvent]:
         """What is added, replaced and removed from now on, until the iterator is dropped.
 

@@ -32,6 +32,14 @@ class Joined:
     async def call(self, tool: str, args: Mapping[str, Any], *, call_id: str = "") -> ToolResult:
         return await (await self._host_of(tool)).call(tool, args, call_id=call_id)
 
+    def can_undo(self, tool: str) -> bool:
+        return self._undoing(tool) is not None
+
+    async def undo(self, tool: str, args: Mapping[str, Any], output: Any) -> Any:
+        host = self._undoing(tool)
+        assert host is not None, "asked before"
+        return await host.undo(tool, args, output)
+
     async def watch(self) -> AsyncIterator[ToolEvent]:
         send, receive = anyio.create_memory_object_stream[ToolEvent](16)
 
@@ -44,6 +52,11 @@ class Joined:
                 group.start_soon(forward, host)
             async for event in receive:
                 yield event
+
+    def _undoing(self, tool: str) -> Any:
+        """The first host that can undo a call of this tool."""
+        can: list[Any] = [host for host in self._hosts if getattr(host, "can_undo", None) is not None]
+        return next((host for host in can if host.can_undo(tool)), None)
 
     async def _host_of(self, tool: str) -> ToolHost:
         for host in self._hosts[:-1]:

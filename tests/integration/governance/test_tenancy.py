@@ -21,6 +21,7 @@ MORE_POLICIES = {
     ("agents_run", "scheduler", "ALL"),
     ("agents_agent", "scheduler", "SELECT"),
     ("agents_agentversion", "scheduler", "SELECT"),
+    ("governance_approval", "scheduler", "SELECT"),
 }
 OWN = "(tenant_id = (NULLIF(current_setting('loom.tenant'::text, true), ''::text))::uuid)"
 

@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
 from agents.models import Agent, AgentVersion, Run
+from governance import services as governance
 from governance import tenancy
 from governance.models import ApiKey
 from loomsite.api import api
@@ -34,9 +35,16 @@ BODIES: dict[str, dict[str, Any]] = {
     "add_agent_version": {"spec": SPEC},
     "promote_agent_version": {"version": 1},
     "create_key": {"name": "ci", "scopes": ["read"]},
+    "cancel_run": {"reason": "no longer needed"},
+    "decide_approval": {"decision": "approve", "args_hash": "0" * 64},
+    "create_policy": {"name": "two-people", "needed": 2},
+    "change_policy": {"needed": 3},
 }
 # Operations without an id in their path: what one tenant has must not be in the other's answer.
-WITHOUT_ID = {"list_runs", "start_run", "list_agents", "create_agent", "list_keys", "create_key"}
+WITHOUT_ID = {
+    "list_runs", "start_run", "list_agents", "create_agent", "list_keys", "create_key", "list_approvals",
+    "list_policies", "create_policy",
+}  # fmt: skip
 # Pages that anybody may ask for, whatever the method.
 PUBLIC = {
     "healthz", "readyz", "metrics", "api/v1/", "api/v1/openapi.json", "api/v1/docs", "login", "logout", "admin/login/",
@@ -61,7 +69,10 @@ def theirs(globex: Any) -> dict[str, str]:
     key, _ = globex.key("read")
     with globex.scope():
         version = AgentVersion.objects.get(agent__slug=slug)
-    return {"slug": slug, "run_id": str(run.pk), "key_id": str(key.pk), "version_id": str(version.pk)}
+        policy = governance.create_policy(tenant=globex.tenant, name="secret", by="test")
+    approval = globex.question(globex.run(slug), amount=7)
+    rows = {"run_id": run, "key_id": key, "version_id": version, "policy_id": policy, "approval_id": approval}
+    return {"slug": slug, **{name: str(row.pk) for name, row in rows.items()}}
 
 
 def _random(name: str) -> str:

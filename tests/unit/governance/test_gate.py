@@ -296,14 +296,14 @@ async def test_a_question_without_words_is_refused_in_ours() -> None:
 
 
 async def test_a_caller_that_can_wait_gets_the_question_and_later_the_verdict() -> None:
-    gate = StandardGate(permissions=StandardPermissions(), waits=True)
+    gate = StandardGate(permissions=StandardPermissions())
     gated = action(destructive=True)
 
-    verdict = await gate.check(gated)
+    verdict = await gate.check(gated, waits=True)
 
     assert verdict == Ask("wipe: destructive call requires approval", by="permissions")
-    assert isinstance(await gate.decide(gated, Approve()), Allow)
-    assert isinstance(await gate.decide(gated, Reject("no")), Deny)
+    assert isinstance(await gate.decide(gated, verdict, Approve()), Allow)
+    assert await gate.decide(gated, verdict, Reject("no")) == Deny(f"{verdict.reason}; no", by="approval")
 
 
 async def test_a_question_names_the_approval_policy_of_the_rule_that_asks() -> None:
@@ -313,15 +313,15 @@ async def test_a_question_names_the_approval_policy_of_the_rule_that_asks() -> N
         ) -> PermissionDecision:
             return PermissionDecision.ask_("large sum", policy="four-eyes")
 
-    gate = StandardGate(permissions=FourEyes(), waits=True)
+    gate = StandardGate(permissions=FourEyes())
 
-    assert await gate.check(action("pay")) == Ask("large sum", "four-eyes", by="permissions")
+    assert await gate.check(action("pay"), waits=True) == Ask("large sum", "four-eyes", by="permissions")
 
 
 async def test_an_approval_does_not_help_against_a_rule_that_denies() -> None:
-    gate = StandardGate(permissions=StandardPermissions(denied_tools=["wipe"]), waits=True)
+    gate = StandardGate(permissions=StandardPermissions(denied_tools=["wipe"]))
 
-    assert await gate.decide(action(), Approve()) == Deny("wipe: denied by policy", by="permissions")
+    assert await gate.decide(action(), Ask("really?"), Approve()) == Deny("wipe: denied by policy", by="permissions")
 
 
 @pytest.mark.parametrize(("answer", "decision"), [(True, Approve()), (False, Reject()), (Respond("x"), Respond("x"))])

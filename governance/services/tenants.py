@@ -1,4 +1,4 @@
-"""Everything that changes tenants, members and keys."""
+"""Tenants, their members and keys, and requests that may come twice."""
 
 from __future__ import annotations
 
