@@ -55,10 +55,10 @@ def steps_at_hand(agent: Agent, ambient: Ambient) -> Steps | None:
 
 
 @asynccontextmanager
-async def steps_of(runtime: Runtime, prompt: str, ambient: Ambient) -> AsyncIterator[Steps]:
+async def steps_of(runtime: Runtime, input: Any, ambient: Ambient) -> AsyncIterator[Steps]:
     """The runtime's session of this run. One that runs steps itself is the runtime from here on."""
     if isinstance(runtime, JournaledRuntime):
-        async with runtime.run(ambient.context, prompt, path=ambient.path) as journaled:
+        async with runtime.run(ambient.context, input, path=ambient.path) as journaled:
             yield journaled
     else:
         async with runtime.session(ambient.context.session_id or "") as session:
@@ -217,3 +217,13 @@ def bare_dependencies(ambient: Ambient, tools: ToolHost) -> Dependencies:
         response_tone=ambient.response_tone,
         workspace=ambient.workspace,
     )
+
+
+def under_budget(ambient: Ambient, budget: Budget) -> Ambient:
+    """The surroundings with a budget for whatever in them has none."""
+    around = ambient.parent or bare_dependencies(ambient, InProcessToolHost())
+    gate = StandardGate(
+        permissions=around.permissions, hooks=around.hooks, budget=budget, approval_handler=around.approval_handler
+    )
+    fast_budget = type(budget) is NoBudget
+    return replace(ambient, parent=replace(around, budget=budget, gate=gate, fast_budget=fast_budget, fast_gate=False))

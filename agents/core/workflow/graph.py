@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,13 @@ from agents.core.agent import context_for
 from agents.core.ambient import Ambient, stream_events
 from agents.core.architectures.base import Emit
 from agents.core.graph.values import fenced
+from agents.core.runtime.base import InProcRuntime, Runtime
 from agents.core.runtime.engine import Answer
+from agents.core.runtime.journaled import JournaledRuntime
+from agents.core.runtime.resolver import resolve_runtime
+from agents.core.runtime.written import written
 from agents.core.tools.tool import Tool
+from agents.core.wiring import steps_of
 from agents.core.workflow import drawing
 from agents.core.workflow.nodes import END, START, Choice, End, FanOut, Node, StepLike, Target, check_step, name_of
 from agents.core.workflow.run import WorkflowResult, WorkflowRun, plain
@@ -23,6 +30,7 @@ from agents.core.workflow.tool import WorkflowTool
 from agents.core.workspace.resolver import resolve_workspace
 from audit.core.log import AuditLog, resolve_audit_log
 from audit.core.telemetry import NoTelemetry, Telemetry
+from governance.core.budget import Budget
 from governance.core.retry import RetryPolicy
 from loom.context import get_run_context
 from loom.events import Event
@@ -37,7 +45,8 @@ class Workflow:
 
     A step gets the value that the last one returned; a node without an edge ends the run. Agents, tools and workflows
     are steps too, share the run's user, session, memory and journal, and add to its tokens and cost. With `state`, a
-    Pydantic model, the value before and after every step is one of it, checked when it is written.
+    Pydantic model, the value before and after every step is one of it, checked when it is written. With a durable
+    `runtime` a run that was cut off can be resumed. `budget` is that of the agents that have none.
     """
 
     def __init__(
@@ -52,6 +61,8 @@ class Workflow:
         max_visits_per_node: int = 25,
         workspace: Any | str | Mapping[str, Any] | None = None,
         state: type[BaseModel] | None = None,
+        budget: Budget | None = None,
+        runtime: Runtime | str | Mapping[str, Any] | None = None,
     ) -> None:
         for what, cap in (("max_steps", max_steps), ("max_visits_per_node", max_visits_per_node)):
             if cap < 1:
@@ -63,6 +74,9 @@ class Workflow:
         self.response_tone = response_tone
         self.workspace = resolve_workspace(workspace)
         self.state = state
+        self.budget = budget
+        made = resolve_runtime(runtime)
+        self.runtime = None if type(made) is InProcRuntime else made
         self.max_steps = max_steps
         self.max_visits_per_node = max_visits_per_node
         self.nodes: dict[str, Node] = {}
@@ -166,6 +180,30 @@ class Workflow:
         context = context_for(None, user_id=user_id, session_id=session_id, metadata=metadata)
         return await self.execute(input, Ambient(context, emit=emit, streaming=emit is not None))
 
+    async def resume(
+        self,
+        session_id: str,
+        input: Any = None,
+        *,
+        user_id: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        emit: Emit | None = None,
+    ) -> WorkflowResult:
+        """Go on where the last run of this user's session was cut off: its finished steps are not done again.
+
+        If that run was given something else, it is finished first, and then this input is run; None only finishes it.
+        Without an unfinished run this is `run`. Raises what the unfinished run raises, which stays unfinished then.
+        """
+        context = context_for(None, user_id=user_id, session_id=session_id, metadata=metadata)
+        ambient = Ambient(context, emit=emit, streaming=emit is not None)
+        if isinstance(self.runtime, JournaledRuntime):
+            for cut_off in await self.runtime.unfinished(user_id=user_id, session_id=session_id):
+                there = replace(ambient, context=context.with_overrides(run_id=cut_off.id))
+                result = await self.execute(cut_off.input, there)
+                if input is None or written(input) == cut_off.input:
+                    return result
+        return await self.execute(input, ambient)
+
     def stream(self, input: Any = None, **options: Any) -> AsyncIterator[Event]:
         """The events of `run` as they happen. Leaving early cancels the run."""
 
@@ -177,7 +215,17 @@ class Workflow:
     async def execute(self, input: Any, ambient: Ambient) -> WorkflowResult:
         """Run within something larger."""
         self.check()
-        return await WorkflowRun(self, ambient).run(input)
+        async with self.journaled(input, ambient) as there:
+            return await WorkflowRun(self, there).run(input)
+
+    @asynccontextmanager
+    async def journaled(self, input: Any, ambient: Ambient) -> AsyncIterator[Ambient]:
+        """The surroundings of a run with its journal, where it has a runtime and the run around it has none."""
+        if self.runtime is None or ambient.runtime is not None:
+            yield ambient
+            return
+        async with steps_of(self.runtime, input, ambient) as steps:
+            yield replace(ambient, runtime=steps)
 
     async def answer(self, input: Any, ambient: Ambient, *, output_schema: Any = None) -> Answer:
         """Run as a program of the platform: text as it is, any other output as JSON and as the typed value."""

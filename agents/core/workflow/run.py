@@ -20,7 +20,7 @@ from agents.core.concurrency import together
 from agents.core.threads import in_thread
 from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.tool import Tool
-from agents.core.wiring import bare_dependencies
+from agents.core.wiring import bare_dependencies, under_budget
 from agents.core.workflow.nodes import START, Choice, FanOut, Node, StepLike, Target, name_of
 from audit.core.telemetry import NoTelemetry
 from governance.core.retry import compute_backoff
@@ -65,6 +65,7 @@ class WorkflowRun:
 
     def __init__(self, workflow: Workflow, ambient: Ambient) -> None:
         self._workflow = workflow
+        ambient = ambient if workflow.budget is None else under_budget(ambient, workflow.budget)
         self._ambient = ambient.with_own(
             memory=workflow.memory,
             response_tone=workflow.response_tone,

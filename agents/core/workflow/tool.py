@@ -49,15 +49,16 @@ class WorkflowTool(Tool):
         failed = f"{key}/failed"
         if is_recorded(deps, failed):
             return await self._told(call, session, deps, failed, _Failure(error="", usage=NO_USAGE))
-        run = WorkflowRun(self.workflow, _within(key, session, deps))
-        try:
-            self.workflow.check()
-            output = (await run.run(args[self.input_arg])).output
-        except RuntimeJournalError:
-            raise
-        except Exception as error:
-            failure = _Failure(error=str(error) or type(error).__name__, usage=run.usage)
-            return await self._told(call, session, deps, failed, failure)
+        async with self.workflow.journaled(args[self.input_arg], _within(key, session, deps)) as ambient:
+            run = WorkflowRun(self.workflow, ambient)
+            try:
+                self.workflow.check()
+                output = (await run.run(args[self.input_arg])).output
+            except RuntimeJournalError:
+                raise
+            except Exception as error:
+                failure = _Failure(error=str(error) or type(error).__name__, usage=run.usage)
+                return await self._told(call, session, deps, failed, failure)
         session.cumulative_usage += run.usage
         return ToolResult.success(call.id, output)
 
