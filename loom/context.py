@@ -71,7 +71,7 @@ def get_run_context() -> RunContext:
 
 
 class set_run_context:
-    """Make a context current for a block of async code."""
+    """Make a context current for a block of code: `with` or `async with`."""
 
     __slots__ = ("_context", "_token")
 
@@ -79,17 +79,17 @@ class set_run_context:
         self._context = context
         self._token: Token[RunContext] | None = None
 
-    async def __aenter__(self) -> RunContext:
-        return self.enter()
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        self.exit()
-
-    def enter(self) -> RunContext:
+    def __enter__(self) -> RunContext:
         self._token = _current.set(self._context)
         return self._context
 
-    def exit(self) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         if self._token is not None:
             _current.reset(self._token)
             self._token = None
+
+    async def __aenter__(self) -> RunContext:
+        return self.__enter__()
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.__exit__()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from agents.core.runtime.suspended import Suspended
 
@@ -20,10 +22,11 @@ async def together(work: Sequence[Callable[[], Awaitable[T]]], *, limit: int | N
     """
     results: dict[int, T] = {}
     waits: list[Suspended] = []
-    slots = anyio.Semaphore(limit or max(1, len(work)))
+    left = deque(enumerate(work))
 
-    async def run(place: int, one: Callable[[], Awaitable[T]]) -> None:
-        async with slots:
+    async def run() -> None:
+        while left:
+            place, one = left.popleft()
             try:
                 results[place] = await one()
             except Suspended as wait:
@@ -31,8 +34,11 @@ async def together(work: Sequence[Callable[[], Awaitable[T]]], *, limit: int | N
 
     try:
         async with anyio.create_task_group() as group:
-            for place, one in enumerate(work):
-                group.start_soon(run, place, one)
+            for _ in range(limit or len(work)):
+                if not left:  # what does not have to wait is done by one task
+                    break
+                group.start_soon(run)
+                await checkpoint()
     except BaseExceptionGroup as failures:
         raise first_of(failures) from None
     if waits:

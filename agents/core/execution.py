@@ -53,12 +53,8 @@ async def _execute(agent: Agent, prompt: str, ambient: Ambient, options: Options
         ambient.context.session_id or "", instructions_of(agent, ambient, options, output, deps, kit)
     )
     run = _Run(agent, session, deps, ambient, output, options.output_validation_retries, started_at)
-    current = set_run_context(deps.context)
-    current.enter()
-    try:
+    with set_run_context(deps.context):
         return await (run.observed(prompt) if deps.desk is None and deps.fast_telemetry else run.surrounded(prompt))
-    finally:
-        current.exit()
 
 
 @dataclass

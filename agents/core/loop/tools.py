@@ -255,7 +255,7 @@ async def _run_journaled(session: AgentSession, deps: Dependencies, permitted: P
     idempotency_key = f"{deps.context.run_id}:{key}"
 
     async def run(permitted: Permitted) -> ToolResult:
-        async with set_run_context(get_run_context().with_overrides(idempotency_key=idempotency_key)):
+        with set_run_context(get_run_context().with_overrides(idempotency_key=idempotency_key)):
             return await _run(deps, permitted.call)
 
     if deps.fast_runtime:

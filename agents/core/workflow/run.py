@@ -82,7 +82,7 @@ class WorkflowRun:
         return self._result.usage
 
     async def run(self, input: Any) -> WorkflowResult:
-        async with set_run_context(self._ambient.context):
+        with set_run_context(self._ambient.context):
             await self._tell(EventKind.WORKFLOW_STARTED, input=input)
             value = self._stated(None, input, "the input")
             here = self._workflow.start or await self._after(START, value)
