@@ -143,10 +143,24 @@ def _layers(agent: Agent, parent: Dependencies) -> _Layers:
         permissions,
         hooks,
         approval_handler,
-        StandardGate(permissions=permissions, hooks=hooks, budget=budget, approval_handler=approval_handler),
+        gate=_gate(parent, budget, permissions, hooks, approval_handler),
         telemetry=parent.telemetry if type(agent.telemetry) is NoTelemetry else agent.telemetry,
         audit_log=parent.audit_log if agent.audit_log is None else agent.audit_log,
     )
+
+
+def _gate(
+    parent: Dependencies, budget: Budget, permissions: Permissions, hooks: HookRegistry, approval_handler: Any | None
+) -> Gate:
+    """The gate of these layers: the parent's where they are the parent's."""
+    if (
+        budget is parent.budget
+        and permissions is parent.permissions
+        and hooks is parent.hooks
+        and approval_handler is parent.approval_handler
+    ):
+        return parent.gate
+    return StandardGate(permissions=permissions, hooks=hooks, budget=budget, approval_handler=approval_handler)
 
 
 def kit_of(agent: Agent, ambient: Ambient) -> Kit | None:

@@ -23,7 +23,8 @@ TEMPLATE = (
     "When a worker's answer should be the final answer word for word, call `{forward}` and end."
 )
 SEND_MESSAGE = "send_message"
-_TEXT = {"type": "string"}
+_FORWARD = "Make a worker's last answer the final answer, word for word."
+_SEND = "Say something to a worker in the conversation you have with it, and get its reply."
 
 
 class Supervisor:
@@ -110,29 +111,13 @@ class Supervisor:
         return text if "{workers}" in self._template else f"{text}\n\nWorkers:\n{listed}"
 
     def _tools(self, desk: _Desk) -> list[TeamTool]:
+        give = f"Give work to one of {', '.join(desk.workers)} and get the result."
         tools = [
-            team_tool(
-                self._delegate,
-                f"Give work to one of {', '.join(desk.workers)} and get the result.",
-                {"worker": _TEXT, "instructions": _TEXT},
-                desk.delegate,
-            ),
-            team_tool(
-                self._forward,
-                "Make a worker's last answer the final answer, word for word.",
-                {"worker": _TEXT},
-                desk.forward,
-            ),
+            team_tool(self._delegate, give, ("worker", "instructions"), desk.delegate),
+            team_tool(self._forward, _FORWARD, ("worker",), desk.forward),
         ]
         if self._persistent:
-            tools.append(
-                team_tool(
-                    SEND_MESSAGE,
-                    "Say something to a worker in the conversation you have with it, and get its reply.",
-                    {"to": _TEXT, "content": _TEXT},
-                    desk.send_message,
-                )
-            )
+            tools.append(team_tool(SEND_MESSAGE, _SEND, ("to", "content"), desk.send_message))
         return tools
 
 

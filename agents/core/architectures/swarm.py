@@ -161,8 +161,8 @@ class Swarm:
             return _handed_to(target)
 
         listed = "; ".join(f"{name}: {peer.description or about(peer.agent)}" for name, peer in others.items())
-        parameters = {"target": {"type": "string"}, "message": {"type": "string"}}
-        return team_tool(self._tool_name, f"Hand the conversation over to another agent. {listed}", parameters, handoff)
+        description = f"Hand the conversation over to another agent. {listed}"
+        return team_tool(self._tool_name, description, ("target", "message"), handoff)
 
 
 def _transfer_tool(name: str, peer: Handoff, taken: list[_Taken]) -> TeamTool:
@@ -181,7 +181,7 @@ def _transfer_tool(name: str, peer: Handoff, taken: list[_Taken]) -> TeamTool:
     description = f"Hand the conversation over to {name}: {peer.description or about(peer.agent)}"
     tool_name = _tool_name(name, peer)
     if peer.input_type is None:
-        return team_tool(tool_name, description, {"message": {"type": "string"}}, transfer)
+        return team_tool(tool_name, description, ("message",), transfer)
     schema = peer.input_type.model_json_schema()
     return TeamTool(
         ToolDef(name=tool_name, description=description, input_schema=schema, effect="idempotent"), transfer

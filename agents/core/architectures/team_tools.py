@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from agents.core.tools.base import CallAt, ToolEvent, ToolHost
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from agents.core.architectures.base import AgentSession, Dependencies
 
 
+_TEXT = {"type": "string"}
+
+
 @dataclass(frozen=True, slots=True)
 class TeamTool:
     """A tool that acts on the run itself. `run` gets the checked arguments and the path of the call."""
@@ -23,17 +27,26 @@ class TeamTool:
     definition: ToolDef
     run: Callable[[Mapping[str, Any], str], Awaitable[str]]
 
+    def check(self, args: Mapping[str, Any]) -> None:
+        """Raises InvalidArguments. Whether all is there and is text, as most of them want it, is seen at a glance."""
+        wanted: dict[str, Any] = self.definition.input_schema.get("properties", {})
+        if wanted.keys() != args.keys() or not all(
+            schema == _TEXT and isinstance(args[name], str) for name, schema in wanted.items()
+        ):
+            check_schema(self.definition.name, self.definition.input_schema, args)
+
 
 def team_tool(
-    name: str,
-    description: str,
-    parameters: Mapping[str, Mapping[str, Any]],
-    run: Callable[[Mapping[str, Any], str], Awaitable[str]],
+    name: str, description: str, parameters: Sequence[str], run: Callable[[Mapping[str, Any], str], Awaitable[str]]
 ) -> TeamTool:
-    """A tool whose parameters are all required."""
-    schema = {"type": "object", "properties": dict(parameters), "required": list(parameters)}
-    definition = ToolDef(name=name, description=description, input_schema=schema, effect="idempotent")
-    return TeamTool(definition, run)
+    """A tool whose parameters are texts, all required."""
+    return TeamTool(_definition(name, description, tuple(parameters)), run)
+
+
+@lru_cache(maxsize=1024)  # the same in every run of a team
+def _definition(name: str, description: str, parameters: tuple[str, ...]) -> ToolDef:
+    schema = {"type": "object", "properties": dict.fromkeys(parameters, _TEXT), "required": list(parameters)}
+    return ToolDef(name=name, description=description, input_schema=schema, effect="idempotent")
 
 
 class TeamTools:
@@ -69,7 +82,7 @@ class TeamTools:
 
     async def _run(self, tool: TeamTool, call: ToolCall, key: str) -> ToolResult:
         try:
-            check_schema(call.tool, tool.definition.input_schema, call.args)
+            tool.check(call.args)
         except InvalidArguments as error:
             return ToolResult.error_(call.id, str(error))
         return ToolResult.success(call.id, await tool.run(call.args, key))
