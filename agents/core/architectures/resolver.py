@@ -22,6 +22,15 @@ BY_NAME = {
     "rewoo": "agents.core.architectures.rewoo:ReWOO",
     "tree-of-thoughts": "agents.core.architectures.tree_of_thoughts:TreeOfThoughts",
 }
+# The builder of `Team` that makes each of the others.
+WITH_WORKERS = {
+    "router": "router",
+    "supervisor": "supervisor",
+    "actor-critic": "actor_critic",
+    "debate": "debate",
+    "swarm": "swarm",
+    "blackboard": "blackboard",
+}
 _GROUP = "loom.architecture"
 
 log = logging.getLogger(__name__)
@@ -49,9 +58,13 @@ def _load(name: str) -> Any:
     if name in _plugins():
         return _plugins()[name]
     names = sorted({*BY_NAME, *_plugins()})
+    known = f"by name there are {', '.join(names)}"
+    if name in WITH_WORKERS:
+        builder = f"Team.{WITH_WORKERS[name]}"
+        raise ConfigError(f"the architecture {name!r} needs workers: give an instance, or use {builder}; {known}")
     close = get_close_matches(name, names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise ConfigError(f"no architecture {name!r}{hint}; there are {', '.join(names)}")
+    raise ConfigError(f"no architecture {name!r}{hint}; {known}")
 
 
 @cache
