@@ -12,7 +12,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from ninja import Query, Router, Status
 
 from agents import services, stream
-from agents.models import Agent, AgentVersion, Run
+from agents.models import Agent, AgentVersion, Run, Schedule
 from agents.schemas import (
     AgentIn,
     AgentOut,
@@ -24,6 +24,9 @@ from agents.schemas import (
     RunIn,
     RunOut,
     RunQuery,
+    ScheduleIn,
+    ScheduleOut,
+    SchedulePatch,
     VersionIn,
     VersionOut,
 )
@@ -36,6 +39,7 @@ EVENT_STREAM = {"responses": {200: {"content": {"text/event-stream": {"schema": 
 
 runs = Router(tags=["runs"])
 agents = Router(tags=["agents"])
+schedules = Router(tags=["schedules"])
 
 
 @runs.post("", response={202: RunOut}, operation_id="start_run")
@@ -166,3 +170,45 @@ def promote_agent_version(request: Call, slug: str, payload: PromoteIn) -> Any:
     version = AgentVersion.objects.of(tenant).numbered(agent, payload.version)
     services.promote(tenant=tenant, agent=agent, version=version, label=payload.label, by=request.auth.name)
     return agent
+
+
+@schedules.get("", response=Page[ScheduleOut], operation_id="list_schedules")
+def list_schedules(request: Call, query: Query[PageQuery]) -> Any:
+    """The tenant's schedules by slug."""
+    found = Schedule.objects.of(request.auth.tenant)
+    return page(found.page("slug", after=query.after(str), limit=query.limit), limit=query.limit, key="slug")
+
+
+@schedules.post("", response={201: ScheduleOut}, operation_id="create_schedule")
+def create_schedule(request: Call, payload: ScheduleIn) -> Any:
+    """Start a run at each time that a cron line names, in a time zone."""
+    schedule = services.create_schedule(tenant=request.auth.tenant, by=request.auth.name, **payload.dict())
+    return Status(201, schedule)
+
+
+@schedules.get("/{uuid:schedule_id}", response=ScheduleOut, operation_id="get_schedule")
+def get_schedule(request: Call, schedule_id: UUID) -> Any:
+    return Schedule.objects.of(request.auth.tenant).one(schedule_id)
+
+
+@schedules.patch("/{uuid:schedule_id}", response=ScheduleOut, operation_id="change_schedule")
+def change_schedule(request: Call, schedule_id: UUID, payload: SchedulePatch) -> Any:
+    """Change it, pause it with `"enabled": false`, and resume it."""
+    changes = payload.dict(exclude_unset=True)
+    return services.change_schedule(
+        tenant=request.auth.tenant, schedule_id=schedule_id, by=request.auth.name, **changes
+    )
+
+
+@schedules.delete("/{uuid:schedule_id}", response={204: None}, operation_id="delete_schedule")
+def delete_schedule(request: Call, schedule_id: UUID) -> Any:
+    """Take it away. The runs that it started stay."""
+    services.delete_schedule(tenant=request.auth.tenant, schedule_id=schedule_id, by=request.auth.name)
+    return Status(204, None)
+
+
+@schedules.post("/{uuid:schedule_id}/run", response={202: RunOut}, operation_id="run_schedule")
+def run_schedule(request: Call, schedule_id: UUID) -> Any:
+    """Start its run now, paused or not. Its next time stays."""
+    run = services.run_schedule_now(tenant=request.auth.tenant, schedule_id=schedule_id, by=request.auth.name)
+    return Status(202, run)

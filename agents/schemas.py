@@ -11,7 +11,8 @@ from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 from pydantic_core import PydanticCustomError, to_json
 
 from agents.core import json_schema
-from agents.models import Agent, AgentVersion, Run
+from agents.core.cron import Missed
+from agents.models import Agent, AgentVersion, Run, Schedule
 from governance.schemas import Body, Name, PageQuery
 
 MAX_INPUT_BYTES = 1024 * 1024
@@ -51,16 +52,27 @@ def _json_schema(value: dict[str, Any] | None) -> dict[str, Any] | None:
     return value
 
 
+Input = Annotated[
+    Any,
+    AfterValidator(_text_or_object),
+    _at_most(MAX_INPUT_BYTES),
+    Field(json_schema_extra={"anyOf": [{"type": "string"}, {"type": "object"}]}),
+]
+UserId = Annotated[str, Field(min_length=1, max_length=200, description="whom the run is for, in your words")]
+SessionId = Annotated[str, Field(min_length=1, max_length=200, description="the conversation to go on with")]
+CronLine = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=200),
+    Field(description="minute, hour, day, month, weekday", examples=["30 8 * * mon-fri"]),
+]
+TimeZone = Annotated[str, StringConstraints(max_length=100), Field(examples=["Europe/Berlin"])]
+
+
 class RunIn(Body):
     agent: Reference = Field(description="`slug`, `slug@3` or `slug@label`; without `@` the production version")
-    input: Annotated[
-        Any,
-        AfterValidator(_text_or_object),
-        _at_most(MAX_INPUT_BYTES),
-        Field(json_schema_extra={"anyOf": [{"type": "string"}, {"type": "object"}]}),
-    ]
-    user_id: str | None = Field(None, min_length=1, max_length=200, description="whom the run is for, in your words")
-    session_id: str | None = Field(None, min_length=1, max_length=200, description="the conversation to go on with")
+    input: Input
+    user_id: UserId | None = None
+    session_id: SessionId | None = None
     metadata: Annotated[dict[str, Any], _at_most(MAX_METADATA_BYTES)] = Field(default_factory=dict)
     output_schema: Annotated[dict[str, Any] | None, _at_most(MAX_SPEC_BYTES), AfterValidator(_json_schema)] = None
     priority: int = Field(0, ge=-100, le=100)
@@ -119,6 +131,60 @@ class RunOut(Schema):
 class CancelIn(Body):
     reason: str = Field("", max_length=1000)
     compensate: bool = Field(False, description="undo what its tools have done and can undo, the last first")
+
+
+class ScheduleIn(Body):
+    slug: Slug
+    name: Annotated[str, StringConstraints(max_length=200)] = ""
+    agent: Reference = Field(description="`slug`, `slug@3` or `slug@label`; looked up at each time it fires")
+    input: Input
+    user_id: UserId | None = None
+    session_id: SessionId | None = None
+    cron: CronLine
+    time_zone: TimeZone = "UTC"
+    missed: Missed = Field(Missed.SKIP, description="what becomes of times at which nothing ran")
+    enabled: bool = True
+
+
+_ABSENT: Any = None  # the default of what may be left out but not be null
+
+
+class SchedulePatch(Body):
+    """What is not sent stays. A user and a session that are null are none."""
+
+    name: Name = _ABSENT
+    agent: Reference = _ABSENT
+    input: Input = _ABSENT
+    user_id: UserId | None = None
+    session_id: SessionId | None = None
+    cron: CronLine = _ABSENT
+    time_zone: TimeZone = _ABSENT
+    missed: Missed = _ABSENT
+    enabled: Annotated[bool, Field(description="false pauses it; what is missed meanwhile is over")] = _ABSENT
+
+
+class ScheduleOut(Schema):
+    id: UUID
+    slug: str
+    name: str
+    agent: str
+    input: Any
+    user_id: str | None
+    session_id: str | None
+    cron: str
+    time_zone: str
+    missed: Missed
+    enabled: bool
+    next_fire_times: list[datetime] = Field(description="the next five, in UTC; none while it is paused")
+    last_fired_at: datetime | None
+    last_run_id: UUID | None
+    last_error: str | None = Field(description="why it could not start a run the last time")
+    created_at: datetime
+    created_by: str
+
+    @staticmethod
+    def resolve_last_error(schedule: Schedule) -> str | None:
+        return schedule.last_error or None
 
 
 class RunQuery(PageQuery):

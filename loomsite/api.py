@@ -235,6 +235,7 @@ api.add_router("/runs", "agents.api.runs", auth=_callers(write=ApiKey.Scope.RUN)
 api.add_router("/agents", "agents.api.agents", auth=_callers(write=ApiKey.Scope.ADMIN))
 api.add_router("/approvals", "governance.api.approvals", auth=_callers(write=ApiKey.Scope.APPROVE))
 api.add_router("/policies", "governance.api.policies", auth=_callers(write=ApiKey.Scope.ADMIN))
+api.add_router("/schedules", "agents.api.schedules", auth=_callers(write=ApiKey.Scope.RUN))
 api.add_router("/keys", "governance.api.keys", auth=_callers(write=ApiKey.Scope.ADMIN))
 
 

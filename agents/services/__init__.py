@@ -11,6 +11,13 @@ from agents.services.claiming import (
 )
 from agents.services.due import tick
 from agents.services.journal import STATUS, append_events, read_events, read_records
+from agents.services.schedules import (
+    change_schedule,
+    create_schedule,
+    delete_schedule,
+    fire_due_schedules,
+    run_schedule_now,
+)
 from agents.services.starting import start_run
 from agents.services.steering import cancel_run, take_decision
 
@@ -22,15 +29,20 @@ __all__ = [
     "archive_agent",
     "cancel_run",
     "change_agent",
+    "change_schedule",
     "claim_runs",
     "create_agent",
+    "create_schedule",
+    "delete_schedule",
     "drop_orphan_blobs",
     "find_cancelled",
+    "fire_due_schedules",
     "promote",
     "read_events",
     "read_records",
     "release_runs",
     "renew_leases",
+    "run_schedule_now",
     "start_run",
     "take_decision",
     "tick",

@@ -15,6 +15,7 @@ from agents.core.runtime.writer import Append
 from agents.models import Run
 from agents.services import claiming
 from agents.services.journal import append_events
+from agents.services.schedules import fire_due_schedules
 from governance import services as governance
 from governance import tenancy
 from loom.errors import DeadlineExceeded
@@ -25,15 +26,16 @@ CANCEL_PATIENCE_SECONDS = 30.0  # a worker that has not ended a cancelled run by
 
 
 def tick() -> None:
-    """Let runs begin whose time has come, and fail those whose deadline has passed before a worker had them; expire
-    and hand on questions; end what was cancelled and does not end.
+    """Let runs begin whose time has come, and fail those whose deadline has passed before a worker had them; fire
+    schedules; expire and hand on questions; end what was cancelled and does not end.
 
-    Any number of processes may do this at any time: each run is taken by one of them.
+    Any number of processes may do this at any time: each run and each schedule is taken by one of them.
     """
     with tenancy.scheduler_scope():
         begin_due_runs()
     with tenancy.scheduler_scope():
         fail_overdue_runs()
+    fire_due_schedules()
     governance.settle_due_approvals()
     with tenancy.scheduler_scope():
         claiming.take_from_deaf_workers(patience_seconds=CANCEL_PATIENCE_SECONDS)

@@ -20,6 +20,7 @@ MORE_POLICIES = {
     ("governance_apikey", "presented", "SELECT"),
     ("agents_run", "scheduler", "ALL"),
     ("agents_agent", "scheduler", "SELECT"),
+    ("agents_schedule", "scheduler", "SELECT"),
     ("agents_agentversion", "scheduler", "SELECT"),
     ("governance_approval", "scheduler", "SELECT"),
 }

@@ -19,7 +19,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
-from agents.models import Agent, AgentVersion, Run
+from agents import services as agents
+from agents.models import Agent, AgentVersion, Firing, Run, Schedule
 from governance import services as governance
 from governance import tenancy
 from governance.models import ApiKey
@@ -39,11 +40,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "decide_approval": {"decision": "approve", "args_hash": "0" * 64},
     "create_policy": {"name": "two-people", "needed": 2},
     "change_policy": {"needed": 3},
+    "create_schedule": {"slug": "new", "agent": "assistant", "input": "hello", "cron": "0 9 * * *"},
+    "change_schedule": {"name": "Other"},
 }
 # Operations without an id in their path: what one tenant has must not be in the other's answer.
 WITHOUT_ID = {
     "list_runs", "start_run", "list_agents", "create_agent", "list_keys", "create_key", "list_approvals",
-    "list_policies", "create_policy",
+    "list_policies", "create_policy", "list_schedules", "create_schedule",
 }  # fmt: skip
 # Pages that anybody may ask for, whatever the method.
 PUBLIC = {
@@ -70,8 +73,12 @@ def theirs(globex: Any) -> dict[str, str]:
     with globex.scope():
         version = AgentVersion.objects.get(agent__slug=slug)
         policy = governance.create_policy(tenant=globex.tenant, name="secret", by="test")
+        plan = {"tenant": globex.tenant, "slug": "secret", "agent": slug, "input": "a secret", "cron": "0 9 * * *"}
+        schedule = agents.create_schedule(**plan, by="test")
+        agents.run_schedule_now(tenant=globex.tenant, schedule_id=schedule.pk, by="test")
     approval = globex.question(globex.run(slug), amount=7)
     rows = {"run_id": run, "key_id": key, "version_id": version, "policy_id": policy, "approval_id": approval}
+    rows["schedule_id"] = schedule
     return {"slug": slug, **{name: str(row.pk) for name, row in rows.items()}}
 
 
@@ -344,4 +351,4 @@ def test_a_socket_on_anothers_id_is_closed_like_one_on_no_id(
 
 def test_the_walk_knows_rows_of_every_kind(theirs: dict[str, str], globex: Any) -> None:
     with globex.scope():
-        assert all(model.objects.exists() for model in (Agent, AgentVersion, Run, ApiKey))
+        assert all(model.objects.exists() for model in (Agent, AgentVersion, Run, ApiKey, Schedule, Firing))
