@@ -10,18 +10,22 @@ import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from agents.core.agent import Agent
 from agents.core.architectures.base import Architecture
 from agents.core.architectures.supervisor import Supervisor
 from agents.core.concurrency import together
 from agents.core.llm.base import Completion
+from agents.core.tools.tool import tool
+from audit.core.log import InMemoryAuditLog
 from governance.core.budget import BudgetConfig
+from governance.core.hooks import HookRegistry
 from governance.core.permissions import StandardPermissions
 from governance.core.standard_budget import StandardBudget
 from loom.errors import TransientModelError
 from loom.events import Event, EventKind
-from loom.messages import Message
+from loom.messages import Message, ToolCall, Usage
 from tests.contract.strategies import ALL, INSTRUCTIONS, TEAMS, TOOLLESS, WRAPPING, Oracle, Tape, build, over, stamp
 
 
@@ -161,6 +165,76 @@ async def test_a_cancelled_run_stops_at_once_and_leaves_no_task(name: str) -> No
 
     assert len(oracle.asked) == len(ended) == asked
     assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in TOOLLESS])
+async def test_a_run_that_is_cancelled_in_a_tool_ends_the_tool_and_asks_no_more(name: str) -> None:
+    import asyncio
+
+    begun, ended = anyio.Event(), []
+
+    @tool(name="stamp")
+    async def endless(text: str) -> str:
+        """Stamp a text."""
+        begun.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.append(text)
+        raise AssertionError("it sleeps for ever")
+
+    oracle, before = Oracle(), asyncio.all_tasks()
+    worker = partial(Agent, "You work.", model=oracle, tools=[endless])
+    async with anyio.create_task_group() as group:
+        group.start_soon(build(name, oracle, worker=worker, tools=[endless]).run, "Go.")
+        with anyio.fail_after(5):
+            await begun.wait()
+        await anyio.wait_all_tasks_blocked()
+        asked = len(oracle.asked)
+        group.cancel_scope.cancel()
+
+    assert ended
+    assert len(oracle.asked) == asked
+    assert asyncio.all_tasks() == before
+
+
+async def test_an_answer_can_be_typed_and_one_that_does_not_fit_is_sent_back(name: str) -> None:
+    class Named(BaseModel):
+        name: str
+
+    class Literate(Oracle):
+        async def complete(self, messages: Sequence[Message], **options: Any) -> Completion:
+            if "failed schema validation" in messages[-1].content:
+                self.asked.append((None, ""))
+                return '{"name": "Tom"}', [], Usage(input_tokens=1, output_tokens=1), "stop"
+            return await super().complete(messages, **options)
+
+    oracle, budget = Literate(), StandardBudget(BudgetConfig(per_user_max_tokens=10_000_000))
+
+    result = await build(name, oracle, budget=budget).run("Who?", user_id="ann", output_schema=Named)
+
+    assert result.parsed == Named(name="Tom")
+    assert "name" in oracle.asked[0][1]
+    assert budget.usage_for("ann")["tokens_total"] == 2 * len(oracle.asked) == result.total_tokens
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in TOOLLESS])
+async def test_hooks_and_the_audit_log_of_a_team_see_what_its_workers_do(name: str) -> None:
+    hooks, log, seen = HookRegistry(), InMemoryAuditLog(), []
+
+    @hooks.register_pre_tool
+    async def see(call: ToolCall) -> None:
+        seen.append(call.tool)
+
+    oracle = Oracle()
+    worker = partial(Agent, "You work.", model=oracle, tools=[stamp])
+    await build(name, oracle, worker=worker, tools=[stamp], hooks=hooks, audit_log=log).run("Go.", user_id="ann")
+
+    entries = await log.query(user_id="ann")
+    audited = [entry.payload["tool"] for entry in entries if entry.action == "tool_call"]
+    assert "stamp" in seen
+    assert sorted(audited) == sorted(seen)
+    assert len(entries) == len(await log.all_entries())
 
 
 async def test_a_deadline_is_kept(name: str) -> None:

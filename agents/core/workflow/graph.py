@@ -137,13 +137,25 @@ class Workflow:
         self.start = node
         return self
 
-    def check(self) -> None:
-        """Raise for a graph that cannot run: no start, or a way to a node that does not exist."""
+    def check(self, *around: Workflow) -> None:
+        """Raise for a graph that cannot run: no start, or a way to a node that does not exist.
+
+        Nested workflows are checked too; `around` are those that this one is nested in.
+        """
         if self.start is None and START not in self.choices:
             raise RuntimeError(f"workflow {self.name!r} has no start; call set_start(name)")
         for source, target in self._ways():
             if isinstance(target, str) and target not in self.nodes:
                 raise ValueError(f"workflow {self.name!r} goes from {source!r} to {target!r}, which is no node of it")
+        for nested in self._nested():
+            if nested is not self and nested not in around:
+                nested.check(self, *around)
+
+    def _nested(self) -> list[Workflow]:
+        steps = [node.step for node in self.nodes.values()]
+        steps += [node.step for step in steps if isinstance(step, FanOut) for node in step.nodes]
+        found = [step.workflow if isinstance(step, WorkflowTool) else step for step in steps]
+        return [step for step in found if isinstance(step, Workflow)]
 
     def _ways(self) -> list[tuple[Target, Target]]:
         ways: list[tuple[Target, Target]] = [*self.edges.items()]

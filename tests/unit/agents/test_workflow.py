@@ -116,6 +116,30 @@ async def test_an_edge_to_nowhere_is_found_before_anything_runs() -> None:
 # --- choosing ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("wrap", [lambda w: w, lambda w: Workflow.parallel([w]), lambda w: w.as_tool()])
+async def test_a_nested_graph_that_cannot_run_is_found_before_anything_runs(wrap: Any) -> None:
+    done: list[int] = []
+
+    async def note(value: int) -> int:
+        done.append(value)
+        return value
+
+    broken = Workflow("broken").add_node("a", note).set_start("a").add_edge("a", "nowhere")
+    with pytest.raises(ValueError, match="'broken' goes from 'a' to 'nowhere'"):
+        await Workflow.chain([note, wrap(broken)]).run(1)
+    with pytest.raises(RuntimeError, match="'empty' has no start"):
+        await Workflow.chain([note, wrap(Workflow("empty"))]).run(1)
+    assert done == []
+
+
+async def test_a_workflow_may_be_nested_in_itself_if_it_comes_to_an_end() -> None:
+    count, again = Workflow("count"), Workflow("again")
+    again.add_node("count", count).set_start("count")
+    count.add_node("up", increment).add_node("again", again).set_start("up")
+    count.add_router("up", lambda value: value < 3, {"True": "again", "False": END})
+    assert (await count.run(0)).output == 3
+
+
 async def test_a_router_goes_where_the_text_of_its_answer_says() -> None:
     async def wait(value: int) -> bool:
         return value > 3
