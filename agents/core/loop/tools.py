@@ -84,7 +84,7 @@ async def _call_tool(session: AgentSession, deps: Dependencies, call: ToolCall, 
 
 
 async def _called(session: AgentSession, deps: Dependencies, call: ToolCall, key: str) -> ToolResult:
-    if not deps.fast_audit:
+    if not deps.fast_audit and not is_recorded(deps, _permit(key)):
         await audit(session, deps, "model", "tool_call", call_payload(session, call))
     if call.tool_def is None:
         result = await _instead(deps, call, key, ToolResult.error_(call.id, await _unknown(deps, call.tool)))
@@ -99,15 +99,27 @@ async def _called(session: AgentSession, deps: Dependencies, call: ToolCall, key
 
 async def _judged(session: AgentSession, deps: Dependencies, call: ToolCall, key: str) -> ToolResult:
     action = ToolAction(call, deps.context.user_id, session.id, deps.context.run_id, key)
-    verdict = await _may_call(session, deps, action)
+    verdict = await _verdict(session, deps, action)
     if isinstance(verdict, Deny):
         return await _instead(deps, call, key, ToolResult.denied_(call.id, verdict.reason))
     if isinstance(verdict, Answer):
         return await _instead(deps, call, key, ToolResult.success(call.id, verdict.text))
     result = await _run_observed(session, deps, Permitted(call, verdict.call), key)
     if not deps.fast_hooks:
-        await deps.gate.returned(action, result)
+        await _show_hooks(deps, action, result)
     return result
+
+
+async def _show_hooks(deps: Dependencies, action: ToolAction, result: ToolResult) -> None:
+    """Show the result to the hooks: of a call that is made of steps, once and not at each replay."""
+    if not _is_made_of_steps(deps):
+        await deps.gate.returned(action, result)
+        return
+
+    async def returned(call: ToolCall) -> None:
+        await deps.gate.returned(action, result)
+
+    await deps.runtime.step(f"{action.path}/returned", returned, action.call)
 
 
 async def _reconciled(session: AgentSession, deps: Dependencies, call: ToolCall, key: str) -> ToolResult:
@@ -162,6 +174,42 @@ async def _described(deps: Dependencies, call: ToolCall) -> ToolCall:
 async def _unknown(deps: Dependencies, name: str) -> str:
     near = get_close_matches(name, [tool.name for tool in await deps.tools.list_tools()], 1)
     return f"unknown tool: {name}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+async def _verdict(session: AgentSession, deps: Dependencies, action: ToolAction) -> Allow | Deny | Answer:
+    """Whether the call may run. Of a call that is made of steps of its own, and no step itself, that is written down:
+    a run that goes on inside of it asks nobody again."""
+    if not _is_made_of_steps(deps) or (deps.fast_gate and not demands_approval(action.call)):
+        return await _may_call(session, deps, action)
+
+    async def permit(call: ToolCall) -> dict[str, Any]:
+        verdict = await _may_call(session, deps, action)
+        match verdict:
+            case Allow(call=allowed):
+                return {"allowed": None if allowed is None else allowed.args}
+            case Deny(reason=reason, by=by):
+                return {"denied": reason, "by": by}
+            case Answer(text=text):
+                return {"answer": text}
+            case _:
+                assert_never(verdict)
+
+    said = await deps.runtime.step(_permit(action.path), permit, action.call)
+    if "denied" in said:
+        return Deny(said["denied"], said["by"])
+    if "answer" in said:
+        return Answer(said["answer"])
+    args = said["allowed"]
+    return Allow(call=None if args is None else action.call.model_copy(update={"args": args}))
+
+
+def _is_made_of_steps(deps: Dependencies) -> bool:
+    """Whether calls may be made of steps of their own instead of being one, so that a replay goes through them."""
+    return not deps.fast_runtime and getattr(deps.tools, "call_at", None) is not None
+
+
+def _permit(key: str) -> str:
+    return f"{key}/permit"
 
 
 async def _may_call(session: AgentSession, deps: Dependencies, action: ToolAction) -> Allow | Deny | Answer:
