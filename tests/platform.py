@@ -121,17 +121,30 @@ class Place:
 
     def question(self, run: Run, *, policy: str | None = None, **args: Any) -> Approval:
         """Have a run ask whether it may pay, and wait."""
+        return self.questions(run, 1, policy=policy, **args)[0]
+
+    def questions(
+        self, run: Run, count: int, *, append: Any = None, wait: bool = True, policy: str | None = None, **args: Any
+    ) -> list[Approval]:
+        """Have a run ask so many questions at once and, unless told otherwise, wait."""
         schema = {"type": "object", "properties": {"amount": {"type": "integer"}}, "required": ["amount"]}
         tool = ToolDef(name="pay", description="", input_schema=schema, effect="keyed", approval=True)
         call = ToolCall(id="1", tool="pay", args=args or {"amount": 5}, tool_def=tool)
-        asked = Question(call, "pay: approval required", policy).journal()
-        step = f"turn:{run.last_seq}/tool:call_1"
-        self.work(run)(
-            Record(kind=Kind.APPROVAL_REQUESTED, step_key=step, data=asked),
-            Record(kind=Kind.RUN_WAITING, data={"steps": [step], "until": None}),
-        )
+        asked = {f"turn:1/tool:call_{n + 1}": Question(call, "pay: approval required", policy) for n in range(count)}
+        records = [
+            Record(kind=Kind.APPROVAL_REQUESTED, step_key=step, data=question.journal())
+            for step, question in asked.items()
+        ]
+        append = append or self.work(run)
+        append(*records)
+        if wait:
+            self.wait(append, *asked)
         with self.scope():
-            return Approval.objects.get(pk=asked["approval_id"])
+            return [Approval.objects.get(pk=record.data["approval_id"]) for record in records]
+
+    @staticmethod
+    def wait(append: Any, *steps: str) -> None:
+        append(Record(kind=Kind.RUN_WAITING, data={"steps": list(steps), "until": None}))
 
     def principal(self, name: str) -> Principal:
         """One of the tenant's people, as if logged in."""
