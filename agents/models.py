@@ -353,6 +353,7 @@ class Schedule(TenantRow):
     last_error = models.TextField(blank=True)  # why it could not start a run the last time
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     created_by = models.CharField(max_length=200)
+    changed_by = models.CharField(max_length=200, default="")  # who answers for what it starts
 
     policies: ClassVar[dict[str, str]] = {"scheduler": f"FOR SELECT USING ({SCHEDULER})"}
     objects: ClassVar = ScheduleQuerySet.as_manager()

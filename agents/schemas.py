@@ -181,6 +181,7 @@ class ScheduleOut(Schema):
     last_error: str | None = Field(description="why it could not start a run the last time")
     created_at: datetime
     created_by: str
+    changed_by: str
 
     @staticmethod
     def resolve_last_error(schedule: Schedule) -> str | None:

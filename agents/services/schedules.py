@@ -47,8 +47,8 @@ def create_schedule(
     Raises Invalid for a cron line that is none or never fires, and for an unknown time zone or agent; Conflict when the
     slug is taken.
     """
-    named = {**more, "name": more.get("name") or slug}
-    schedule = Schedule(tenant=tenant, slug=slug, agent=agent, input=input, cron=cron, created_by=by, **named)
+    named = {**more, "name": more.get("name") or slug, "created_by": by, "changed_by": by}
+    schedule = Schedule(tenant=tenant, slug=slug, agent=agent, input=input, cron=cron, **named)
     _check_agent(tenant, agent)
     schedule.next_at = _next_of(schedule)
     try:
@@ -73,7 +73,8 @@ def change_schedule(*, tenant: Tenant, schedule_id: UUID, by: str, **changes: Un
         _check_agent(tenant, schedule.agent)
     if changes.keys() & {"cron", "time_zone", "enabled"}:
         schedule.next_at = _next_of(schedule)
-    schedule.save(update_fields=[*changes, "next_at"])
+    schedule.changed_by = by
+    schedule.save(update_fields=[*changes, "next_at", "changed_by"])
     told = {name: value for name, value in changes.items() if name not in _PERSONAL}
     _record(schedule, "changed", by, fields=sorted(changes), **told)
     return schedule
@@ -137,7 +138,7 @@ def fire_schedule(schedule_id: UUID, *, now: datetime) -> int:
         schedule.next_at = next(iter(cron.after(now)), None)
         with transaction.atomic():
             for fire_at in _not_yet_fired(schedule, cron.due(since, now, Missed(schedule.missed))):
-                _fire(schedule, fire_at, by)
+                _fire(schedule, fire_at, by, on_behalf_of=schedule.changed_by)
                 fired += 1
     except LoomError as error:
         fired, schedule.last_error = 0, str(error)
@@ -152,7 +153,7 @@ def _not_yet_fired(schedule: Schedule, times: Sequence[datetime]) -> list[dateti
     return [time for time in times if time not in fired]
 
 
-def _fire(schedule: Schedule, fire_at: datetime, by: str) -> Run:
+def _fire(schedule: Schedule, fire_at: datetime, by: str, *, on_behalf_of: str = "") -> Run:
     run = start_run(
         tenant=schedule.tenant,
         agent=schedule.agent,
@@ -161,6 +162,7 @@ def _fire(schedule: Schedule, fire_at: datetime, by: str) -> Run:
         session_id=schedule.session_id,
         metadata={"schedule": schedule.slug, "fire_at": fire_at.isoformat()},
         by=by,
+        on_behalf_of=on_behalf_of,
     )
     Firing.objects.create(tenant=schedule.tenant, schedule=schedule, fire_at=fire_at, run=run)
     schedule.last_fired_at, schedule.last_run, schedule.last_error = fire_at, run, ""

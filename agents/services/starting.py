@@ -28,6 +28,7 @@ def start_run(
     agent: str,
     input: Any,
     by: str,
+    on_behalf_of: str = "",
     user_id: str | None = None,
     session_id: str | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -38,8 +39,10 @@ def start_run(
 ) -> Run:
     """Accept a run: its row and its first event in one transaction; a worker is woken when that has committed.
 
-    It begins when `not_before` has come. Raises NotFound for an unknown agent, and Invalid for a beginning that is too
-    far away or after the deadline.
+    It begins when `not_before` has come. `on_behalf_of` is who stands behind the schedule that starts it, and counts as
+    its starter where four eyes are wanted.
+
+    Raises NotFound for an unknown agent, and Invalid for a beginning that is too far away or after the deadline.
     """
     run_id, now = uuid7(), timezone.now()
     deadline_at = now + timedelta(seconds=deadline_seconds) if deadline_seconds else None
@@ -56,7 +59,7 @@ def start_run(
         deadline_at=deadline_at,
         created_at=now,
         trace_id=run_id.hex,
-        started_by=by,
+        started_by=on_behalf_of or by,
         last_seq=1,
     )
     with transaction.atomic(savepoint=False):
@@ -124,8 +127,8 @@ def _accept(run: Run, reference: str, by: str) -> AgentVersion:
         "input": Jsonb(run.input), "output_schema": None if run.output_schema is None else Jsonb(run.output_schema),
         "metadata": Jsonb(run.metadata), "status": run.status, "priority": run.priority,
         "not_before": run.not_before, "deadline_at": run.deadline_at, "created_at": run.created_at,
-        "trace_id": run.trace_id, "started_by": by, "kind": Kind.RUN_STARTED, "data": Jsonb(data), "slug": slug,
-        "number": number, "label": label,
+        "trace_id": run.trace_id, "started_by": run.started_by, "kind": Kind.RUN_STARTED,
+        "data": Jsonb(data), "slug": slug, "number": number, "label": label,
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(_ACCEPT, values)

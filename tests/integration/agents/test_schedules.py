@@ -25,6 +25,7 @@ HOURLY = {"slug": "report", "agent": "assistant", "input": "write the report", "
 FIELDS = {
     "id", "slug", "name", "agent", "input", "user_id", "session_id", "cron", "time_zone", "missed", "enabled",
     "next_fire_times", "last_fired_at", "last_run_id", "last_error", "created_at", "created_by",
+    "changed_by",
 }  # fmt: skip
 
 
@@ -253,6 +254,17 @@ def test_a_schedule_of_half_past_two_fires_once_on_the_day_when_clocks_change(
     with acme.scope():
         following = Schedule.objects.get().next_at.astimezone(ZoneInfo("Europe/Berlin"))
     assert following.replace(tzinfo=None) == day + timedelta(days=1, hours=2, minutes=30)
+
+
+def test_who_changed_a_schedule_last_counts_as_the_starter_of_its_runs(acme: Any) -> None:
+    schedule = _made(acme)
+    changed = _json(acme.member("ann").patch(f"{SCHEDULES}/{schedule['id']}", {"input": "pay everybody"}))
+
+    _fire(acme, schedule, parse_datetime(schedule["next_fire_times"][0]))
+
+    assert changed["changed_by"] == f"user:{acme.people['ann'].username}"
+    with acme.scope():
+        assert Run.objects.get().started_by == changed["changed_by"]
 
 
 def test_a_fire_time_that_a_clock_comes_to_again_starts_nothing(acme: Any) -> None:
