@@ -14,6 +14,7 @@ from agents.core import faults
 
 WAKE = "agents.wake"
 TICK = "agents.tick"
+RETENTION = "agents.retention"
 
 _PENDING = "loom:wake"
 _PENDING_MILLISECONDS = 1000

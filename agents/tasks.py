@@ -21,6 +21,11 @@ def tick() -> None:
     services.tick()
 
 
+@shared_task(name=queue.RETENTION)
+def delete_old_runs() -> None:
+    services.delete_old_runs()
+
+
 @worker_ready.connect
 def _start(**kwargs: Any) -> None:
     worker.start()

@@ -148,6 +148,7 @@ CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BEAT_SCHEDULE = {
     "rescue": {"task": "agents.wake", "schedule": 5.0, "options": {"expires": 5}},
     "tick": {"task": "agents.tick", "schedule": 2.0, "options": {"expires": 5}},
+    "retention": {"task": "agents.retention", "schedule": 3600.0, "options": {"expires": 600}},
 }
 
 LOOM = env

@@ -11,6 +11,7 @@ from agents.services.claiming import (
 )
 from agents.services.due import tick
 from agents.services.journal import STATUS, append_events, read_events, read_records
+from agents.services.retention import delete_old_runs
 from agents.services.schedules import (
     change_schedule,
     create_schedule,
@@ -33,6 +34,7 @@ __all__ = [
     "claim_runs",
     "create_agent",
     "create_schedule",
+    "delete_old_runs",
     "delete_schedule",
     "drop_orphan_blobs",
     "find_cancelled",
