@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -33,6 +34,9 @@ from loom.events import EventKind
 from loom.messages import Message, Role, ToolCall, ToolResult
 
 log = logging.getLogger(__name__)
+
+# A tool that is a step of a workflow and tried again is the same call: whoever it calls must be able to see that.
+_AGAIN = re.compile(r"/attempt:\d+(?=/tool:call_1$)")
 
 MAY_HAVE_HAPPENED = (
     "this call had begun when the run was cut off, and whether it took effect is not known. It cannot be undone, so it "
@@ -300,7 +304,7 @@ async def _run_journaled(session: AgentSession, deps: Dependencies, permitted: P
     call_at: CallAt | None = getattr(deps.tools, "call_at", None)
     if call_at is not None and (nested := await call_at(permitted.call, key, session, deps)) is not None:
         return nested
-    idempotency_key = f"{deps.context.run_id}:{key}"
+    idempotency_key = f"{deps.context.run_id}:{_AGAIN.sub('', key)}"
 
     async def run(permitted: Permitted) -> ToolResult:
         with set_run_context(get_run_context().with_overrides(idempotency_key=idempotency_key)):

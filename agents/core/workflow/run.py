@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import itertools
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,6 +33,9 @@ from loom.messages import ToolCall, Usage
 
 if TYPE_CHECKING:
     from agents.core.workflow.graph import Workflow
+
+
+_AGAIN = re.compile(r"/attempt:\d+$")
 
 
 @dataclass
@@ -172,22 +177,29 @@ class WorkflowRun:
         return output
 
     async def _tried(self, node: Node, value: Any) -> Any:
-        """Run a step, again where its policy says so. An error that says it is not retryable is not tried again."""
-        attempts = node.retry.max_attempts if node.retry is not None else 1
+        """Run a step, again where its policy says so. An error that says it is not retryable is not tried again.
+
+        What a tool answered is written down, also an error. A run that ended with one and is resumed goes on to new
+        tries.
+        """
+        tries = last = node.retry.max_attempts if node.retry is not None else 1
         name = f"step:{node.name}#{self._visits[node.name]}"
-        for attempt in range(1, attempts + 1):
-            failed = f"{name}/failed:{attempt}"
+        for attempt in itertools.count(1):
+            failed, here = f"{name}/failed:{attempt}", name if attempt == 1 else f"{name}/attempt:{attempt}"
             if self._is_recorded(failed):
                 continue
+            is_told_again = self._is_recorded(f"{here}/tool:call_1") and _may_repeat(node.step)
             try:
-                return await self._bounded(node, value, name if attempt == 1 else f"{name}/attempt:{attempt}")
+                return await self._bounded(node, value, here)
             except Exception as error:
-                if attempt == attempts or not _may_pass(error):
+                if not _may_pass(error) or (attempt == last and not is_told_again):
                     raise
-                assert node.retry is not None
                 await self._give_up(failed, error)
+            if attempt == last:
+                last += tries
+            if not is_told_again and node.retry is not None:
                 await anyio.sleep(compute_backoff(node.retry, attempt))
-        raise AssertionError("the last attempt returns or raises")
+        raise AssertionError("a try returns or raises")
 
     async def _give_up(self, name: str, error: Exception) -> None:
         """Write down that an attempt failed: a replay begins with the next one."""
@@ -231,16 +243,23 @@ class WorkflowRun:
         return outputs if step.merge is None else step.merge(outputs)
 
     async def _call(self, function: StepLike, value: Any, name: str) -> Any:
-        """Call a function of one value: an async one here, another one in a thread. It is one step of the journal."""
-        if self._ambient.runtime is None:
-            return await _invoke(function, value)
+        """Call a function of one value: an async one here, another one in a thread. It is one step of the journal.
+
+        It finds its idempotency key in the run context: the same when it is tried again, or again after a crash.
+        """
+        place = self._ambient.path + name
+        key = f"{self._ambient.context.run_id}:{_AGAIN.sub('', place)}"
+        context = self._ambient.context.with_overrides(idempotency_key=key)
 
         @wraps(function, assigned=())  # its result is read back as the function declares it
         async def invoke(value: Any) -> Any:
-            return await _invoke(function, value)
+            async with set_run_context(context):
+                return await _invoke(function, value)
 
+        if self._ambient.runtime is None:
+            return await invoke(value)
         invoke.__name__ = name_of(function)  # what the journal calls it
-        return await self._ambient.runtime.step(self._ambient.path + name, invoke, value)
+        return await self._ambient.runtime.step(place, invoke, value, idempotency_key=key)
 
     async def _call_tool(self, tool: Tool, value: Any, name: str) -> Any:
         """Call a tool through the gate, as a model would. Raises ToolError or PermissionDenied."""
@@ -301,6 +320,11 @@ async def _invoke(function: StepLike, value: Any) -> Any:
 def _may_pass(error: Exception) -> bool:
     """Whether another attempt makes sense: an error that says that it does not is believed, but for a tool's."""
     return not isinstance(error, LoomError) or error.retryable or isinstance(error, ToolError)
+
+
+def _may_repeat(step: StepLike) -> bool:
+    """Whether a tool that answered with an error may be called again when the run is resumed."""
+    return isinstance(step, Tool) and step.effect != "irreversible"
 
 
 def plain(value: Any) -> Any:

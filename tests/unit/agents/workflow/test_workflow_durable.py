@@ -15,8 +15,10 @@ from agents.core.runtime.sqlite import SqliteRuntime
 from agents.core.tools.tool import tool
 from agents.core.workflow import Workflow
 from governance.core.budget import BudgetConfig
+from governance.core.retry import RetryPolicy
 from governance.core.standard_budget import StandardBudget
-from loom.errors import PermissionDenied
+from loom.context import get_run_context
+from loom.errors import PermissionDenied, ToolError
 from loom.messages import ToolCall, Usage
 
 
@@ -106,6 +108,51 @@ async def test_a_state_is_the_same_state_when_it_is_resumed() -> None:
 
     assert result.output == Case(mail="help", answer="soon")
     assert power.done == ["read help", "second soon"]
+
+
+@pytest.mark.parametrize("as_tool", [True, False])
+async def test_a_step_that_is_tried_again_has_the_key_of_its_first_try_also_after_a_crash(as_tool: bool) -> None:
+    keys: list[str | None] = []
+
+    async def charge(euros: str) -> str:
+        """Charge."""
+        keys.append(get_run_context().idempotency_key)
+        if len(keys) < 3:
+            raise ConnectionError("no answer")
+        return f"charged {euros}"
+
+    retry = RetryPolicy(max_attempts=2, initial_delay_s=0.001, jitter=0)
+    workflow = Workflow("bill", runtime=JournaledRuntime())
+    workflow.add_node("charge", tool(charge) if as_tool else charge, retry=retry).set_start("charge")
+    workflow.add_router("charge", lambda said: keys[0], {}, default="again")
+    workflow.add_node("again", charge)
+    failures = ToolError if as_tool else ConnectionError
+    with pytest.raises(failures, match="no answer"):
+        await workflow.run("5", user_id="ann", session_id="s")
+
+    result = await workflow.resume("s", "5", user_id="ann")
+
+    assert result.output == "charged charged 5"
+    assert len(set(keys[:-1])) == 1
+    assert keys[0] != keys[-1]
+    assert "step:charge#1" in str(keys[0])
+
+
+async def test_a_call_that_cannot_be_undone_is_not_made_again_when_the_run_is_resumed() -> None:
+    calls: list[str] = []
+
+    @tool(destructive=True, approval=False)
+    async def wipe(what: str) -> str:
+        """Wipe."""
+        calls.append(what)
+        raise ConnectionError("no answer")
+
+    workflow = Workflow.chain([wipe], runtime=JournaledRuntime())
+    for run in (workflow.run("all", session_id="s"), workflow.resume("s", "all")):
+        with pytest.raises(ToolError, match="no answer"):
+            await run
+
+    assert calls == ["all"]
 
 
 async def test_behind_a_tool_of_a_durable_agent_its_steps_are_in_the_agents_journal() -> None:
