@@ -117,7 +117,9 @@ class Agent:
         self._hooks = HookRegistry() if hooks is None else hooks
         self._approval_handler = approval_handler
         self._tool_host = _tool_host(tools)
-        self.telemetry = _NO_TELEMETRY if telemetry is None else resolve_telemetry(telemetry)
+        self.telemetry = (
+            _NO_TELEMETRY if telemetry is None else resolve_telemetry(telemetry, redactor=_redactor(secrets))
+        )
         self.audit_log = None if audit_log is None else resolve_audit_log(audit_log, redactor=_redactor(secrets))
         self.max_turns = max_turns
         self.auto_consolidate = auto_consolidate
@@ -393,7 +395,7 @@ def context_for(
 
 
 def _redactor(secrets: Any | None) -> Redactor | None:
-    """What keeps the agent's own secrets out of its audit log; known shapes of keys are masked anyway."""
+    """What keeps the agent's own secrets out of its audit log and its telemetry; known shapes are masked anyway."""
     return None if secrets is None else Redactor(then=secrets.redact)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from audit.core.redaction import Redactor
 from audit.core.telemetry.base import NoTelemetry, Telemetry
 from audit.core.telemetry.otel import OTelTelemetry
+from audit.core.telemetry.redacted import RedactedTelemetry
 from audit.core.telemetry.sinks import ConsoleTelemetry, FileTelemetry, InMemoryTelemetry
 from loom.errors import ConfigError, unknown
 
@@ -21,11 +23,19 @@ _OPTIONS: Mapping[str, frozenset[str]] = {
 }
 
 
-def resolve_telemetry(spec: Any) -> Telemetry:
+def resolve_telemetry(spec: Any, *, redactor: Redactor | None = None) -> Telemetry:
     """Telemetry of None, a word, a mapping or an instance. Raises ConfigError for anything else.
 
     Words: `none`, `memory`, `console`, `otel`, `file:<path>`. A mapping has the word under `backend`, `type` or `name`.
+    With a redactor its secrets are kept out, besides what looks like one anyway.
     """
+    telemetry = _resolved(spec)
+    if redactor is None or isinstance(telemetry, NoTelemetry):
+        return telemetry
+    return RedactedTelemetry(telemetry, redactor)
+
+
+def _resolved(spec: Any) -> Telemetry:
     if spec is None:
         return NoTelemetry()
     if isinstance(spec, str):

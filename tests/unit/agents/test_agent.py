@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -20,7 +21,7 @@ from agents.core.stop_hooks import StopHookResult
 from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.tool import Tool, tool
 from audit.core.log import FullTranscriptAuditLog, InMemoryAuditLog
-from audit.core.telemetry import InMemoryTelemetry
+from audit.core.telemetry import FileTelemetry, InMemoryTelemetry, MultiTelemetry
 from governance.core.budget import BudgetConfig, NoBudget
 from governance.core.permissions import AllowAll, StandardPermissions
 from governance.core.retry import RetryPolicy
@@ -706,6 +707,25 @@ async def test_keys_are_in_no_audit_entry_and_no_span() -> None:
     assert key not in written
     assert plain_secret not in written
     assert "[REDACTED]" in written
+
+
+async def test_a_secret_of_the_agents_own_is_in_no_span_of_a_failure(tmp_path: Path) -> None:
+    secret = "correct horse battery"
+
+    class Fails(EchoModel):
+        async def complete(self, messages: Any, **options: Any) -> Any:
+            raise ModelError(f"{secret} was refused")
+
+    telemetry, file = InMemoryTelemetry(), FileTelemetry(tmp_path / "spans.jsonl")
+    sinks = MultiTelemetry([telemetry, file])
+    agent = Agent("", model=Fails(), telemetry=sinks, secrets=DictSecrets({"KEY": secret}))
+
+    with pytest.raises(ModelError, match=f"{secret} was refused"):
+        await agent.run("x")
+
+    spans = {span.name: span.exception for span in telemetry.spans()}
+    assert spans["loom.model.complete"] == "ModelError: [REDACTED] was refused"
+    assert secret not in repr(telemetry.spans()) + repr(telemetry.metrics()) + file.path.read_text()
 
 
 async def test_every_span_says_whose_it_is_and_no_metric_does() -> None:
