@@ -26,7 +26,7 @@ meanwhile: dict[str, Any] = {}
 def note(slug: str) -> str:
     """Write a row of the tenant's."""
     tenant = Agent.objects.get(slug="writer").tenant
-    services.create_agent(tenant=tenant, slug=slug, spec={"model": "echo"}, by="test")
+    services.create_agent(tenant=tenant, slug=slug, spec={"instructions": "Repeat.", "model": "echo"}, by="test")
     meanwhile.get(slug, lambda: None)()
     return f"noted {slug} on {threading.current_thread().name.split('_')[0]}"
 
