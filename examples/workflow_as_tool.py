@@ -1,4 +1,4 @@
-"""A workflow as a tool: the agent decides when, the developer decides how.
+"""A workflow as a tool: the agent decides when, the developer decides how. It is a part of the agent's run.
 
 $ python examples/workflow_as_tool.py
 Order A-17 is on its way and arrives on Friday.
