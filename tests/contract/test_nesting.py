@@ -6,14 +6,19 @@ import itertools
 
 import pytest
 
+from agents.core.agent import Agent
+from agents.core.ambient import Ambient
+from agents.core.runtime.engine import Finished, Outcome, Waiting, advance
 from agents.core.runtime.journaled import JournaledRuntime
 from agents.core.runtime.store import Append, InMemoryJournalStore, JournaledRun
+from agents.core.runtime.waiting import WaitingSession
 from agents.core.tools.tool import tool
 from governance.core.budget import BudgetConfig
 from governance.core.standard_budget import StandardBudget
+from loom.context import RunContext, get_run_context
 from loom.errors import TransientModelError
-from loom.events import Event, EventKind, Record
-from tests.contract.strategies import ALL, TEAMS, TOOLLESS, Oracle, nested
+from loom.events import Event, EventKind, Kind, Record
+from tests.contract.strategies import ALL, TEAMS, TOOLLESS, Oracle, Tape, nested
 
 NAMES = list(ALL)
 # How the events of a strategy begin. A bare loop has none of its own.
@@ -110,26 +115,36 @@ async def test_a_run_that_is_cut_off_at_any_step_goes_on_in_the_midst_of_three(n
 
 
 @pytest.mark.parametrize("names", [triple for triple in TRIPLES if triple.values[0][-1] not in TOOLLESS])
-async def test_a_pause_in_the_innermost_comes_out_as_itself_and_the_run_goes_on_from_there(names: list[str]) -> None:
-    class Paused(BaseException):
-        pass
+async def test_a_question_from_the_innermost_waits_for_its_answer_and_nothing_is_done_twice(names: list[str]) -> None:
+    stamped: list[str | None] = []
 
-    waiting = [Paused("a person must decide")]
-
-    @tool(name="stamp")
+    @tool(name="stamp", approval=True)
     async def stamp(text: str) -> str:
         """Stamp a text."""
-        if waiting:
-            raise waiting.pop()
+        stamped.append(get_run_context().idempotency_key)
         return f"stamped {text}"
 
-    runtime, oracle, whole = JournaledRuntime(), Oracle(tool=stamp), Oracle()
-    with pytest.raises(Paused, match="a person must decide"):
-        await nested(oracle, *names, runtime=runtime).run("Go.", user_id="ann", session_id="s")
-    result = await nested(oracle, *names, runtime=runtime).resume("s", "Go.", user_id="ann")
+    tape, oracle, whole = Tape(), Oracle(tool=stamp), Oracle()
+    outcome = await _advanced(tape, nested(oracle, *names))
+    while isinstance(outcome, Waiting):
+        for step in outcome.steps:
+            tape.post(Record(kind=Kind.APPROVAL_DECIDED, step_key=step, data={"decision": "approve"}))
+        outcome = await _advanced(tape, nested(oracle, *names))
 
-    assert result.output == (await nested(whole, *names).run("Go.", user_id="ann", session_id="s")).output
-    assert len(oracle.asked) <= len(whole.asked) + names.count("debate")  # a debater beside the pause may ask again
+    assert isinstance(outcome, Finished)
+    assert outcome.answer.output == (await nested(whole, *names).run("Go.", user_id="ann")).output
+    assert len(oracle.asked) == len(whole.asked)
+    asked = [record.step_key for record in tape.records if record.kind == Kind.APPROVAL_REQUESTED]
+    assert stamped
+    assert sorted(stamped) == sorted(f"run_1:{step}" for step in asked)
+    assert len(set(asked)) == len(asked)
+
+
+async def _advanced(tape: Tape, program: Agent) -> Outcome:
+    """What a new process makes of the run."""
+    session = WaitingSession("sess_1", tape, list(tape.records))
+    context = RunContext(user_id="ann", session_id="sess_1", run_id="run_1")
+    return await advance(program, "Go.", Ambient(context, runtime=session), tape)
 
 
 @pytest.mark.parametrize("third", list(TEAMS))
