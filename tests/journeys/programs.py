@@ -7,7 +7,20 @@ from pathlib import Path
 
 import anyio
 
-from loom import Agent, EchoModel, Message, Role, ScriptedModel, ScriptedTurn, ToolCall, Usage, Workflow, register, tool
+from loom import (
+    Agent,
+    EchoModel,
+    Message,
+    Role,
+    ScriptedModel,
+    ScriptedTurn,
+    ToolCall,
+    Usage,
+    Workflow,
+    get_run_context,
+    register,
+    tool,
+)
 
 
 async def first(value: dict[str, str]) -> dict[str, str]:
@@ -55,3 +68,22 @@ def _answer(messages: list[Message]) -> ScriptedTurn:
 register(Agent("Say what the weather is.", name="forecaster", model=ScriptedModel([_answer] * 1000), tools=[weather]))
 register(Agent("Say it slowly.", name="slow-echo", model=EchoModel(chunk_delay_s=0.15)))
 register(Agent("Say it at once.", name="quick-echo", model=EchoModel()))
+
+
+@tool(approval=True, effect="keyed")
+async def pay(amount: int) -> str:
+    """Pay."""
+    key = get_run_context().idempotency_key or "no key"
+    file = os.open(Path(os.environ["LOOM_TEST_FOLDER"], "paid"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(file, f"{amount} {key}\n".encode())
+    os.close(file)
+    return f"paid {amount}"
+
+
+def _pay(messages: list[Message]) -> ScriptedTurn:
+    if messages[-1].role is Role.TOOL:
+        return ScriptedTurn(f"The clerk says: {messages[-1].content}")
+    return ScriptedTurn("I pay.", [ToolCall(id="call_1", tool="pay", args={"amount": 5})])
+
+
+register(Agent("Pay.", name="payer", model=ScriptedModel([_pay] * 10_000), tools=[pay]))
