@@ -17,7 +17,7 @@ from agents.core.graph.writing import build_graph, write_graph
 from agents.core.kit import Kit, make_kit
 from agents.core.llm.base import Model
 from agents.core.llm.resolver import resolve_model
-from agents.core.llm.retrying import RetryingModel
+from agents.core.parts import NETWORK_MODELS, prompt_caching_of, redactor_of, tool_host_of, with_retries
 from agents.core.result import RunResult
 from agents.core.runtime.base import InProcRuntime, Runtime
 from agents.core.runtime.engine import Answer
@@ -30,7 +30,6 @@ from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.tool import Tool
 from agents.core.wiring import DEFAULTS, Options
 from audit.core.log import AuditLog, resolve_audit_log
-from audit.core.redaction import Redactor
 from audit.core.telemetry import NoTelemetry, Telemetry, resolve_telemetry
 from governance.core.budget import Budget, NoBudget
 from governance.core.gate import StandardGate
@@ -38,10 +37,9 @@ from governance.core.hooks import HookRegistry, PostToolHook, PreToolHook
 from governance.core.permissions import AllowAll, Permissions, resolve_permissions
 from governance.core.retry import RetryPolicy
 from loom.context import RunContext
-from loom.errors import ConfigError, unknown
+from loom.errors import ConfigError
 from loom.events import Event
 from loom.ids import canonical, new_id
-from loom.messages import PromptCacheConfig
 from memory.core.protocol import Memory
 from memory.core.resolver import resolve_memory
 
@@ -49,7 +47,6 @@ _INPROC = InProcRuntime()
 _NO_TELEMETRY = NoTelemetry()
 _NO_BUDGET = NoBudget()
 _ALLOW_ALL = AllowAll()
-_NETWORK_MODELS = frozenset({"OpenAIModel", "AnthropicModel", "LiteLLMModel"})
 
 
 class Agent:
@@ -109,18 +106,18 @@ class Agent:
         self.name = name
         self._instructions = instructions
         self._model, model_options = resolve_model(model, secrets=secrets)
-        self.asked_model = _with_retries(self._model, retry_policy)
+        self.asked_model = with_retries(self._model, retry_policy)
         self.own_memory = None if memory is None else resolve_memory(memory)
         self._runtime = _INPROC if runtime is None else resolve_runtime(runtime)
         self._budget = _NO_BUDGET if budget is None else budget
         self._permissions = _ALLOW_ALL if permissions is None else resolve_permissions(permissions)
         self._hooks = HookRegistry() if hooks is None else hooks
         self._approval_handler = approval_handler
-        self._tool_host = _tool_host(tools)
+        self._tool_host = tool_host_of(tools)
         self.telemetry = (
-            _NO_TELEMETRY if telemetry is None else resolve_telemetry(telemetry, redactor=_redactor(secrets))
+            _NO_TELEMETRY if telemetry is None else resolve_telemetry(telemetry, redactor=redactor_of(secrets))
         )
-        self.audit_log = None if audit_log is None else resolve_audit_log(audit_log, redactor=_redactor(secrets))
+        self.audit_log = None if audit_log is None else resolve_audit_log(audit_log, redactor=redactor_of(secrets))
         self.max_turns = max_turns
         self.auto_consolidate = auto_consolidate
         self._architecture = resolve_architecture(architecture)
@@ -128,13 +125,13 @@ class Agent:
         self.response_tone = response_tone
         self.effort = effort or model_options.get("effort")
         self.strict_effort = strict_effort or bool(model_options.get("strict_effort"))
-        self.prompt_caching = _prompt_caching(prompt_caching)
+        self.prompt_caching = prompt_caching_of(prompt_caching)
         self.context_policy = context_policy(context_window)
         self.kit: Kit | None = None
         if not (skills is None and mcp is None and workspace is None and living_plan is None):
             self.kit = make_kit(skills=skills, mcp=mcp, workspace=workspace, living_plan=living_plan)
         self.stop_hooks = [*(self.kit.stop_hooks if self.kit else ()), *(stop_hooks or ())]
-        self.auto_extract = type(self._model).__name__ in _NETWORK_MODELS if auto_extract is None else auto_extract
+        self.auto_extract = type(self._model).__name__ in NETWORK_MODELS if auto_extract is None else auto_extract
         self.max_stop_hook_iterations = max_stop_hook_iterations
         self._memory: Memory | None = self.own_memory
         self._gate: StandardGate | None = None
@@ -392,45 +389,3 @@ def context_for(
         run_id=new_id("run"),
         metadata=given.metadata if metadata is None else metadata,
     )
-
-
-def _redactor(secrets: Any | None) -> Redactor | None:
-    """What keeps the agent's own secrets out of its audit log and its telemetry; known shapes are masked anyway."""
-    return None if secrets is None else Redactor(then=secrets.redact)
-
-
-def _with_retries(model: Model, policy: RetryPolicy | None) -> Model:
-    if policy is None:
-        policy = RetryPolicy() if type(model).__name__ in _NETWORK_MODELS else RetryPolicy.disabled()
-    if not policy.is_enabled():
-        return model
-    retrying: Model = RetryingModel(model, policy)
-    return retrying
-
-
-def _tool_host(tools: Any) -> ToolHost:
-    if tools is None:
-        return InProcessToolHost()
-    if isinstance(tools, list):
-        return InProcessToolHost(tools)
-    if hasattr(tools, "list_tools") and hasattr(tools, "call"):
-        host: ToolHost = tools
-        return host
-    if callable(tools):
-        return InProcessToolHost([tools])
-    raise TypeError(f"tools is a list of tools and functions, one of them, or a tool host, not {type(tools).__name__}")
-
-
-def _prompt_caching(spec: bool | Mapping[str, Any] | None) -> PromptCacheConfig | None:
-    if spec is None or spec is False:
-        return None
-    if spec is True:
-        return PromptCacheConfig(enabled=True)
-    keys = PromptCacheConfig.model_fields
-    if isinstance(spec, Mapping) and (wrong := [key for key in spec if key not in keys]):
-        raise unknown("prompt_caching", wrong[0], keys)
-    try:
-        return PromptCacheConfig.model_validate({"enabled": True, **dict(spec)}, strict=True)
-    except (TypeError, ValueError) as error:
-        said = "a bool or {enabled, ttl: '5m'|'1h', cache_key}"
-        raise ConfigError(f"prompt_caching is {said}, not {spec!r}") from error
