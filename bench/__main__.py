@@ -7,7 +7,7 @@ from importlib import import_module
 
 from bench.measure import machine, show, warning
 
-NAMES = ("sdk", "platform")
+NAMES = ("sdk", "platform", "inflight")
 
 
 def main() -> None:

@@ -43,8 +43,8 @@ class Deployment:
 
 
 @contextmanager
-def deployed() -> Iterator[Deployment]:
-    """The platform as `make run` starts it, without the demo's data folder."""
+def deployed(*, with_worker: bool = True, **more: str) -> Iterator[Deployment]:
+    """The platform as `make run` starts it, without the demo's data folder; `more` is for its environment."""
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="loom-bench-"))
         folder.chmod(0o711)  # the servers' user passes through
@@ -57,8 +57,9 @@ def deployed() -> Iterator[Deployment]:
             "DATABASE_URL": servers.database_url,
             "DATABASE_OWNER_URL": servers.database_owner_url,
             "REDIS_URL": servers.redis_url,
-            "LOOM_MODULES": "bench.programs",
+            "LOOM_MODULES": "bench.programs,examples.intake",
             "LOOM_MODEL": "echo",
+            **more,
         }
         prepared = json.loads(_output(["manage.py", "prepare"], environment))
         port = free_port()
@@ -67,12 +68,13 @@ def deployed() -> Iterator[Deployment]:
                 "web", ["-m", "uvicorn", "loomsite.asgi:application", *WEB, "--port", str(port)], environment, folder
             )
         )
-        worker = stack.enter_context(
-            process("worker", ["-m", "celery", "-A", "loomsite", "worker", *WORKER], environment, folder)
-        )
-        pids = {"web": web.pid, "worker": worker.pid}
+        processes = {"web": web}
+        if with_worker:
+            words = ["-m", "celery", "-A", "loomsite", "worker", *WORKER]
+            processes["worker"] = stack.enter_context(process("worker", words, environment, folder))
+        pids = {name: each.pid for name, each in processes.items()}
         made = Deployment(port, prepared["api_key"], environment, folder, pids)
-        _wait_until_ready(made, (web, worker))
+        _wait_until_ready(made, tuple(processes.values()))
         yield made
 
 

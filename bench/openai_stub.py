@@ -1,6 +1,6 @@
-"""A model's server for the measurements, in a process of its own: `python -m bench.openai_stub` prints its URL.
+"""A model's server for the measurements, in its own process: `python -m bench.openai_stub [SECONDS]` prints its URL.
 
-It asks for the tool once and answers when it has the result.
+It asks for the tool once and answers when it has the result; with SECONDS it just answers, after so many.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ def answer(asked: dict[str, Any]) -> Says:
 
 
 def main() -> None:
-    with FakeOpenAI(answer) as fake:
+    script = Says("It is sunny.", delay_seconds=float(sys.argv[1])) if len(sys.argv) > 1 else answer
+    with FakeOpenAI(script) as fake:
         print(fake.url, flush=True)
         for _ in sys.stdin:  # until who asked for it goes away
-            fake.play(answer)
+            fake.play(script)
 
 
 if __name__ == "__main__":

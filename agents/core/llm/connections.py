@@ -9,11 +9,16 @@ from __future__ import annotations
 import weakref
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
+from urllib.request import getproxies
 
 from anyio.lowlevel import current_token
 
+from agents.core.llm.shards import sharded
+
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
+
+CONNECT_SECONDS = 5
 
 # The one process-wide cache here. A pool lives as long as its event loop: connections cannot move to another.
 _pools: weakref.WeakKeyDictionary[Any, AsyncClient] = weakref.WeakKeyDictionary()
@@ -40,4 +45,7 @@ def _new_pool() -> AsyncClient:
     # How many calls run at once is decided by the worker, not by the pool.
     limits = Limits(max_connections=None, max_keepalive_connections=100)
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    return AsyncClient(timeout=Timeout(600, connect=5), limits=limits, cookies=no_cookies, follow_redirects=True)
+    # The client knows the proxies of the environment, and they only fit into a transport of its own making.
+    transport = None if getproxies().keys() & {"http", "https", "all"} else sharded(limits)
+    timeout = Timeout(600, connect=CONNECT_SECONDS)
+    return AsyncClient(timeout=timeout, limits=limits, cookies=no_cookies, follow_redirects=True, transport=transport)
