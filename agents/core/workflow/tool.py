@@ -34,7 +34,7 @@ class WorkflowTool(Tool):
 
     The caller's user, memory, tone, workspace, budget, permissions and journal are the workflow's, as far as it has
     none of its own; what it costs is the caller's. It has a session of its own, of which memory keeps nothing. Called
-    as a plain function it runs by itself.
+    as a plain function, as by a host that knows no `call_at`, it runs by itself.
     """
 
     workflow: Workflow

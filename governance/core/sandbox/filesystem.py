@@ -9,14 +9,14 @@ from __future__ import annotations
 import errno
 import re
 import shlex
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import unquote
 
 from governance.core.sandbox.base import ToolHost
-from loom.messages import ToolDef, ToolResult
+from loom.messages import ToolCall, ToolDef, ToolResult
 
 # Names under which a value is a path, whatever it looks like.
 _SURELY_PATHS = frozenset(
@@ -74,11 +74,28 @@ class FilesystemSandbox:
         return await self._inner.list_tools(query=query)
 
     async def call(self, tool: str, args: Mapping[str, Any], *, call_id: str = "") -> ToolResult:
+        if (objection := self._objection(args)) is not None:
+            return ToolResult.denied_(call_id, objection)
+        return await self._inner.call(tool, self._anchored(args, ""), call_id=call_id)
+
+    @property
+    def call_at(self) -> Callable[..., Awaitable[ToolResult | None]] | None:
+        """The inner host's way to tools that run within the run that calls them, where it has one."""
+        return None if getattr(self._inner, "call_at", None) is None else self._call_at
+
+    async def _call_at(self, call: ToolCall, *run: Any) -> ToolResult | None:
+        if (objection := self._objection(call.args)) is not None:
+            return ToolResult.denied_(call.id, objection)
+        inner: Any = self._inner
+        anchored = call.model_copy(update={"args": self._anchored(call.args, "")})
+        result: ToolResult | None = await inner.call_at(anchored, *run)
+        return result
+
+    def _objection(self, args: Mapping[str, Any]) -> str | None:
         for text in _texts(args):
             if not self._allows(text):
-                reason = f"FilesystemSandbox: argument {text.where!r} resolves outside the allowed roots"
-                return ToolResult.denied_(call_id, reason)
-        return await self._inner.call(tool, self._anchored(args, ""), call_id=call_id)
+                return f"FilesystemSandbox: argument {text.where!r} resolves outside the allowed roots"
+        return None
 
     async def watch(self) -> AsyncIterator[Any]:
         async for event in self._inner.watch():

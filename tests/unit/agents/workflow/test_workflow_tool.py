@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +12,14 @@ from agents.core.ambient import Ambient
 from agents.core.llm.scripted import ScriptedModel, ScriptedTurn
 from agents.core.result import RunResult
 from agents.core.runtime.journal import JournalSession
+from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.tool import Tool, tool
 from agents.core.workflow import Workflow
 from audit.core.log import InMemoryAuditLog
 from audit.core.telemetry import InMemoryTelemetry
 from governance.core.budget import BudgetConfig
 from governance.core.permissions import StandardPermissions
+from governance.core.sandbox.filesystem import FilesystemSandbox
 from governance.core.standard_budget import StandardBudget
 from loom.context import RunContext, get_run_context
 from loom.errors import NonDeterminism, TransientModelError
@@ -211,6 +214,17 @@ async def test_code_that_has_changed_fails_the_run_and_not_the_call() -> None:
 
     with pytest.raises(NonDeterminism, match="tool:call_1/step:find#1"):
         await run_over(caller(changed.as_tool()), journal.records[:-2])
+
+
+async def test_behind_a_sandbox_it_is_a_part_of_the_run_as_well(tmp_path: Path) -> None:
+    budget = StandardBudget(BudgetConfig(per_user_max_tokens=10_000_000))
+    boxed = FilesystemSandbox(InProcessToolHost([status(inner(says("on its way")))]), roots=[tmp_path])
+    model = ScriptedModel([call("status", input="/etc/passwd"), call("status", input="A-17"), says("Friday.")])
+
+    result = await Agent("", model=model, tools=boxed, budget=budget).run("Where?", user_id="ann")
+
+    assert (result.output, result.total_tokens) == ("Friday.", 28)
+    assert budget.usage_for("ann")["tokens_total"] == 28
 
 
 async def test_wrong_arguments_are_told_to_the_model() -> None:
