@@ -71,8 +71,11 @@ def next_entry(
     action: str,
     payload: dict[str, Any],
     user_id: str | None = None,
-) -> AuditEntry:
-    """The entry that follows the last one. The payload must be in JSON form."""
+) -> tuple[AuditEntry, bytes]:
+    """The entry that follows the last one, and its one form in a file, without the end of the line.
+
+    The payload must be in JSON form.
+    """
     fields = {
         "seq": last.seq + 1,
         "timestamp": utcnow(),
@@ -83,7 +86,12 @@ def next_entry(
         "payload": payload,
         "prev": last.signature,
     }
-    return AuditEntry(**fields, signature=sign(_content(fields), secret))
+    content = _content(fields)
+    signature = sign(content, secret)
+    # Keys are sorted, so the signature comes before the time; what follows that is one text, whose quotes are escaped.
+    place = content.rindex(b',"timestamp":')
+    line = content[:place] + _SIGNATURE + signature.encode() + b'"' + content[place:]
+    return AuditEntry(**fields, signature=signature), line
 
 
 def verify_signature(entry: AuditEntry, secret: str) -> bool:
@@ -97,11 +105,6 @@ def verify_signature(entry: AuditEntry, secret: str) -> bool:
 def link_of(entry: AuditEntry) -> Link:
     fields = {name: getattr(entry, name) for name in AuditEntry.model_fields if name != "signature"}
     return Link(entry.seq, entry.prev, entry.signature, _content(fields | {"payload": plain(entry.payload)}))
-
-
-def line_of(entry: AuditEntry) -> bytes:
-    """The one form of an entry in a file, without the end of the line."""
-    return canonical(entry.__dict__ | {"timestamp": entry.timestamp.isoformat()}).encode()
 
 
 _SIGNATURE = b',"signature":"'

@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from audit.core.canonical import plain
 from audit.core.chain import Break, Verification, verify_links
-from audit.core.entry import AuditEntry, Head, line_of, link_of_line, next_entry, sign
+from audit.core.entry import AuditEntry, Head, link_of_line, next_entry, sign
 from audit.core.redaction import Redactor
 from loom.errors import ConfigError, Conflict
 from loom.ids import canonical
@@ -129,8 +129,8 @@ class _Files:
             return self._write(fields, fsync=fsync)
 
     def _write(self, fields: Mapping[str, Any], *, fsync: bool = False) -> AuditEntry:
-        entry = next_entry(self._last, secret=self._secret, **fields)
-        line = line_of(entry) + b"\n"
+        entry, line = next_entry(self._last, secret=self._secret, **fields)
+        line += b"\n"
         try:
             _write_all(self._fd, line)
         except OSError:

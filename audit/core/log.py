@@ -46,7 +46,7 @@ class InMemoryAuditLog:
     async def append(
         self, *, session_id: str, actor: str, action: str, payload: dict[str, Any], user_id: str | None = None
     ) -> AuditEntry:
-        entry = next_entry(
+        entry, _ = next_entry(
             self._head,
             secret=self._secret,
             session_id=session_id,

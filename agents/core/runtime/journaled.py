@@ -175,7 +175,7 @@ class JournaledRuntime:
 
     async def _open(self, here: _Here, run: JournaledRun) -> _Opened:
         fence = await self._store.open(run)
-        recorded = [row.record for row in await self._store.read(run.id)]
+        recorded = [row.record for row in await self._store.read(run.id)] if fence > 1 else []  # else it is new
         journal = here.writer.journal_of(run.id, fence)
         opened = here.opened[run.id] = _Opened(run, JournaledSession(run.session_id, journal, recorded), journal)
         return opened

@@ -241,3 +241,16 @@ async def test_an_old_copy_of_a_log_can_be_checked_elsewhere(tmp_path: Path) -> 
         shutil.copy(path, tmp_path / "elsewhere" / path.name)
 
     assert await FileAuditLog(tmp_path / "elsewhere" / "audit.jsonl", secret=SECRET).verify(await log.head())
+
+
+async def test_texts_that_look_like_fields_of_an_entry_are_signed_and_read_back(tmp_path: Path) -> None:
+    log = FileAuditLog(tmp_path / "audit.jsonl", secret=SECRET)
+    lookalike = ',"timestamp":"2020","signature":"'
+
+    made = await log.append(
+        session_id=lookalike, actor="a", action="x", payload={"timestamp": "2020", "a": lookalike}, user_id=lookalike
+    )
+
+    assert await log.query() == [made]
+    assert verify_signature(made, SECRET)
+    assert await log.verify()
