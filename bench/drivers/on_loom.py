@@ -11,6 +11,7 @@ from typing import Any
 from harness import ANSWER, CHAIN, INSTRUCTIONS, PROMPT, STEPS, all_at_once, prompt, repeat, repeat_sync, serve
 
 from agents.core.llm.openai import OpenAIModel
+from agents.core.runtime.sqlite import SqliteRuntime
 from audit.core.telemetry import InMemoryTelemetry
 from governance.core.budget import BudgetConfig
 from governance.core.permissions import StandardPermissions
@@ -95,9 +96,10 @@ async def concurrent(seconds: float) -> float:
 
 
 async def all_layers(seconds: float) -> float:
-    """Permissions, a hook before and after, a budget, telemetry, facts in memory and the audit log in a file."""
+    """Permissions, a hook before and after, a budget, telemetry, facts, the audit log and the journal in files."""
     with tempfile.TemporaryDirectory() as folder:
         telemetry = InMemoryTelemetry()
+        runtime = SqliteRuntime(Path(folder) / "journal.db")
         agent = Agent(
             INSTRUCTIONS,
             model=Calling(1),
@@ -107,6 +109,7 @@ async def all_layers(seconds: float) -> float:
             budget=StandardBudget(BudgetConfig(max_tokens=10**12)),
             telemetry=telemetry,
             audit_log=Path(folder) / "audit.jsonl",
+            runtime=runtime,
         )
 
         @agent.before_tool
@@ -121,7 +124,10 @@ async def all_layers(seconds: float) -> float:
             await agent.run(PROMPT, user_id="ann")
             telemetry.clear()
 
-        return await repeat(run, seconds)
+        try:
+            return await repeat(run, seconds)
+        finally:
+            await runtime.aclose()
 
 
 async def workflow_step(seconds: float) -> float:
