@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +17,8 @@ from audit.core.canonical import JSON, plain
 
 MASK = "[REDACTED]"
 MIN_LITERAL = 6  # a shorter "secret" would tear holes into ordinary words
+
+_SHORTEST_WORD = 14  # `whsec_` and eight more: no known kind of key is a shorter word
 
 _SECRET_NAME = re.compile(
     r"(?:^|[_\-. ])(?:"
@@ -117,10 +120,11 @@ class Redactor:
         for literal in self._literals:
             if literal in text:
                 text = text.replace(literal, MASK)
-        lowered = text.lower()
-        for hint, pattern, replacement in _PATTERNS:
-            if hint in lowered:
-                text = pattern.sub(replacement, text)
+        if len(text) >= _SHORTEST_WORD or not text.isidentifier():
+            lowered = text.lower()
+            for hint, pattern, replacement in _PATTERNS:
+                if hint in lowered:
+                    text = pattern.sub(replacement, text)
         return self._then(text) if self._then else text
 
     def redact(self, value: object) -> JSON:
@@ -147,6 +151,7 @@ class Redactor:
         return _masked(value)
 
 
+@lru_cache(maxsize=4096)
 def names_a_secret(name: str) -> bool:
     """Whether a value under this name is a secret: `password`, `apiKey`, `X-Api-Key`, `db_password`, `Set-Cookie`."""
     return _SECRET_NAME.search(_CAMEL.sub("_", name)) is not None

@@ -86,7 +86,7 @@ async def call_model(
     """
     model, key = model or deps.model, deps.path + step
     allowed: Allow | None = None
-    if not deps.fast_gate and not is_recorded(deps, key):
+    if not deps.fast_budget and not is_recorded(deps, key):  # of a model, nothing else of the gate is asked
         estimate = _estimate(session, deps, model, messages, tools, max_tokens)
         allowed = await _may_ask(session, deps, model, step, estimate)
         if allowed is None:

@@ -37,7 +37,9 @@ def storable(value: Any) -> Any:
     write without a point become whole numbers.
     """
     if isinstance(value, str):
-        return _NOT_STORABLE.sub("\ufffd", value) if _NOT_STORABLE.search(value) else value
+        return value if value.isprintable() else _NOT_STORABLE.sub("\ufffd", value)
+    if value is None or isinstance(value, int):
+        return value
     if isinstance(value, float):
         return _number(value)
     if isinstance(value, dict):
