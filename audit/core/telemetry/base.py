@@ -72,7 +72,7 @@ def labels(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
     Each value of a label is a time series of its own, so ids of sessions, runs, users and calls are left out.
     """
-    return {name: value for name, value in cleaned(attributes).items() if not _is_id(name)}
+    return cleaned({name: value for name, value in attributes.items() if not _is_id(name)})
 
 
 def error_text(error: BaseException) -> str:

@@ -63,7 +63,7 @@ class _Sink:
     async def trace(self, name: str, **attrs: Any) -> AsyncIterator[Span]:
         before = _open.get()
         parent = before.get(id(self))
-        span = Span(name=name, trace_id=_trace_id(parent, attrs), span_id=_new_id(8), attributes=cleaned(attrs))
+        span = Span(name=name, trace_id=_trace_id(parent, attrs), span_id=_new_id(8), attributes=attrs)
         _open.set({**before, id(self): span})
         began, failure = time.perf_counter(), None
         try:
