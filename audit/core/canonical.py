@@ -31,7 +31,7 @@ JSON = Any  # None, bool, int, float, str, list and dict of these
 
 def plain(value: object) -> JSON:
     """The JSON form of a value. Applied to its own result it changes nothing."""
-    return _Reading().plain(value)
+    return _text(value) if type(value) is str else _Reading().plain(value)
 
 
 class _Reading:

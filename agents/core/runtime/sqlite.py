@@ -97,7 +97,8 @@ class SqliteJournalStore(JournalStore):
         return self._path
 
     async def open(self, run: JournaledRun) -> int:
-        return await self._unit(lambda connection: _open(connection, run))
+        # A run that has done nothing yet does not wait for the disk: the first step that does takes it along.
+        return await self._unit(lambda connection: _open(connection, run), on_disk=False)
 
     async def append(self, appends: Sequence[Append[str]]) -> AbstractSet[str]:
         return await self._unit(lambda connection: _append(connection, appends))
@@ -120,12 +121,18 @@ class SqliteJournalStore(JournalStore):
 
     # --- the thread ---------------------------------------------------------------------------------------------------
 
-    async def _unit(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """One transaction, on a thread. Raises Unavailable when the file cannot be used."""
+    async def _unit(self, work: Callable[[sqlite3.Connection], T], *, on_disk: bool = True) -> T:
+        """One transaction, on a thread; `on_disk` is whether it must survive a crash of the machine right away.
+
+        Raises Unavailable when the file cannot be used.
+        """
 
         def on_thread() -> T:
-            with self._turn, _transaction(self._connected()) as connection:
-                return work(connection)
+            with self._turn:
+                connection = self._connected()
+                connection.execute("PRAGMA synchronous=FULL" if on_disk else "PRAGMA synchronous=NORMAL")
+                with _transaction(connection):
+                    return work(connection)
 
         try:
             return await anyio.to_thread.run_sync(on_thread, limiter=self._limiter())
@@ -146,7 +153,6 @@ class SqliteJournalStore(JournalStore):
                 self._path, timeout=_PATIENCE_SECONDS, isolation_level=None, check_same_thread=False
             )
             connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")  # a step's start is on disk before its effect begins
             connection.executescript(_SCHEMA)
             self._connection = connection
         return self._connection
