@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 ENVIRONMENTS = ROOT / "var" / "bench"
 DRIVERS = Path(__file__).parent / "drivers"
 _INSTALL_SECONDS = 600
+_ANSWER_SECONDS = 120  # the longest that one scenario takes anybody is a few seconds
 
 
 class Missing(Exception):
@@ -99,8 +102,11 @@ class Driver:
     def run(self, scenario: str, seconds: float) -> float:
         """Seconds per operation. Raises Missing when the framework fails at it."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"scenario": scenario, "seconds": seconds}) + "\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(json.dumps({"scenario": scenario, "seconds": seconds}) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise Missing(f"its driver ended with code {self._process.wait()}") from None
         answer = self._read()
         if "error" in answer:
             raise Missing(answer["error"])
@@ -108,6 +114,9 @@ class Driver:
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], _ANSWER_SECONDS)[0]:
+            self._process.kill()
+            raise Missing(f"its driver said nothing for {_ANSWER_SECONDS} s")
         line = self._process.stdout.readline()
         if not line:
             raise Missing(f"its driver ended with code {self._process.wait()}")
@@ -118,7 +127,8 @@ class Driver:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._process.stdin.close()  # type: ignore[union-attr]
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()  # type: ignore[union-attr]
         try:
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:

@@ -40,7 +40,7 @@ SCENARIOS = (
     Scenario("tool", "run with one tool call", goal=200),
     Scenario("tools_8", "run with 8 parallel tool calls", goal=500),
     Scenario("concurrent", "1,000 runs at once", "runs/s", 8000, _per_second, more_is_better=True, most_rounds=2),
-    Scenario("all_layers", "run with one tool, every layer, audit in a file", goal=2000),
+    Scenario("all_layers", "run with one tool, every layer, audit and journal in files", goal=2000),
     Scenario("workflow_step", "workflow, each step", goal=15),
     Scenario("chain", "chain of 10 agents", goal=1200),
     Scenario("supervisor", "supervisor, one delegation", goal=500),
@@ -48,6 +48,7 @@ SCENARIOS = (
 )
 HTTP_OVERHEAD_MS = 2.0
 IMPORT_MS = 120.0
+HEAVY = ("django", "celery", "channels", "ninja", "openai", "anthropic", "litellm", "httpx", "mcp", "numpy", "torch")
 
 
 def measure(*, quick: bool = False) -> Report:
@@ -55,6 +56,7 @@ def measure(*, quick: bool = False) -> Report:
     rounds, seconds = (3, 0.1) if quick else (7, 0.4)
     frameworks = list(_installed(report))
     _imports(report, frameworks, min(rounds, 5))
+    _heavy_modules(report)
     with ExitStack() as stack:
         environment = {**os.environ, "BENCH_OPENAI_URL": stack.enter_context(_openai_stub())}
         drivers = list(_started(stack, frameworks, environment, report))
@@ -137,14 +139,28 @@ def _imports(report: Report, frameworks: Sequence[Framework], rounds: int) -> No
         for name, (framework, code) in cases.items():
             words, folder = [framework.python(), "-c", code], ENVIRONMENTS if framework.packages else ROOT
             began = time.perf_counter()
-            subprocess.run(words, cwd=folder, env=_caching(), capture_output=True, check=True)
-            if number:
+            done = subprocess.run(words, cwd=folder, env=_caching(), capture_output=True, text=True, check=False)
+            if done.returncode:
+                report.skipped[name] = "; ".join(done.stderr.strip().splitlines()[-1:])
+            elif number:
                 found[name].append(1000 * (time.perf_counter() - began))
     floor = median(found["python -c pass"])
     for name, times in found.items():
+        if not times:
+            continue
         goal = {"goal": IMPORT_MS} if name == "import loom" else {}
         beside = "" if name == "python -c pass" else "python -c pass"
         report.add("start a process and import", name, times, "ms", beside=beside, ratio=median(times) / floor, **goal)
+
+
+def _heavy_modules(report: Report) -> None:
+    """How many of the packages that take long to load come with `import loom`."""
+    code = "import sys, loom; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    found = sorted(set(HEAVY) & set(done.stdout.split()))
+    report.add("import loom: Django, model clients, numpy loaded", LOOM.name, [len(found)], "modules", goal=0)
+    if found:
+        report.notes.append(f"import loom loads {', '.join(found)}")
 
 
 def _caching() -> dict[str, str]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sqlite3
+import tempfile
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from harness import ANSWER, CHAIN, INSTRUCTIONS, PROMPT, STEPS, all_at_once, repeat, repeat_sync, serve
@@ -56,6 +59,33 @@ async def tool(seconds: float) -> float:
 async def tools_8(seconds: float) -> float:
     model = calling(8)
     return await repeat(lambda: agent(PROMPT, model), seconds)
+
+
+async def all_layers(seconds: float) -> float:
+    """The tool loop with what must be on the disk: lines in a file, a commit before the tool and one at the end."""
+    model = calling(1)
+    with tempfile.TemporaryDirectory() as folder:
+        connection = sqlite3.connect(Path(folder) / "journal.db", isolation_level=None)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("CREATE TABLE journal (record TEXT)")
+        log = os.open(Path(folder) / "audit.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+        def write(record: dict[str, Any]) -> None:
+            line = json.dumps(record)
+            os.write(log, line.encode() + b"\n")
+            connection.execute("INSERT INTO journal VALUES (?)", (line,))
+
+        async def journaled(messages: Messages) -> dict[str, Any]:
+            reply = await model(messages)
+            write(reply)
+            return reply
+
+        try:
+            return await repeat(lambda: agent(PROMPT, journaled), seconds)
+        finally:
+            connection.close()
+            os.close(log)
 
 
 async def concurrent(seconds: float) -> float:
@@ -127,6 +157,7 @@ if __name__ == "__main__":
             "bare": bare,
             "tool": tool,
             "tools_8": tools_8,
+            "all_layers": all_layers,
             "concurrent": concurrent,
             "workflow_step": workflow_step,
             "chain": chain,
