@@ -14,12 +14,13 @@ import anyio
 from agents.core import loop
 from agents.core import output as outputs
 from agents.core.ambient import Ambient
-from agents.core.architectures.base import AgentSession, Dependencies
+from agents.core.architectures.base import AgentSession, Dependencies, Emit
 from agents.core.result import RunResult
 from agents.core.runtime.base import Steps
 from agents.core.stop_hooks import StopHookResult
 from agents.core.wiring import DEFAULTS, Options, dependencies_of, instructions_of, kit_of, steps_at_hand, steps_of
 from audit.core.log import wants_full_transcripts
+from governance.core.hooks import HookRegistry
 from loom.context import set_run_context
 from loom.errors import OutputValidationError
 from loom.events import Event, EventKind
@@ -37,10 +38,23 @@ _PROMPT_IN_AUDIT = 500
 
 async def execute(agent: Agent, prompt: str, ambient: Ambient, options: Options = DEFAULTS) -> RunResult:
     """Run the agent in these surroundings. See `Agent.run` for what it raises."""
+    if agent.hooks.event_hooks:
+        ambient = ambient.with_own(emit=_first_told(agent.hooks, ambient.emit))
     if (runtime := steps_at_hand(agent, ambient)) is not None:
         return await _execute(agent, prompt, ambient, options, runtime)
     async with steps_of(agent.runtime, prompt, ambient) as runtime:
         return await _execute(agent, prompt, ambient, options, runtime)
+
+
+def _first_told(hooks: HookRegistry, emit: Emit | None) -> Emit:
+    """Events for the agent's hooks, which may not fail or hold up a run for long, and then for who listens."""
+
+    async def tell(event: Event) -> None:
+        await hooks.on_event(event)
+        if emit is not None:
+            await emit(event)
+
+    return tell
 
 
 async def _execute(agent: Agent, prompt: str, ambient: Ambient, options: Options, runtime: Steps) -> RunResult:

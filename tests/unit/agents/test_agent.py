@@ -23,6 +23,7 @@ from agents.core.tools.tool import Tool, tool
 from audit.core.log import FullTranscriptAuditLog, InMemoryAuditLog
 from audit.core.telemetry import FileTelemetry, InMemoryTelemetry, MultiTelemetry
 from governance.core.budget import BudgetConfig, NoBudget
+from governance.core.hooks import HookRegistry
 from governance.core.permissions import AllowAll, StandardPermissions
 from governance.core.retry import RetryPolicy
 from governance.core.secrets import DictSecrets
@@ -259,6 +260,32 @@ async def test_a_hook_decorator_guards_tools() -> None:
 
     await agent.run("x")
     assert after == [True]
+
+
+async def test_a_hook_on_events_hears_what_a_listener_hears_and_fails_for_itself_alone() -> None:
+    hooks, heard, told = HookRegistry(), list[Event](), list[Event]()
+
+    @hooks.register_event
+    async def broken(event: Event) -> None:
+        raise RuntimeError("not today")
+
+    @hooks.register_event
+    async def listen(event: Event) -> None:
+        heard.append(event)
+
+    def clerk() -> Agent:
+        model = ScriptedModel([calls("add", a=1, b=2), ScriptedTurn("three")])
+        return Agent("", model=model, tools=[add], hooks=hooks)
+
+    assert (await clerk().run("1 + 2?")).output == "three"
+    assert [event.kind for event in heard] == [
+        EventKind.STARTED, EventKind.TOOL_CALL, EventKind.TOOL_RESULT, EventKind.MEMORY_WRITE, EventKind.COMPLETED,
+    ]  # fmt: skip
+
+    heard.clear()
+    async for event in clerk().stream("1 + 2?"):
+        told.append(event)
+    assert heard == told
 
 
 async def test_recall_reads_the_memory_of_one_user() -> None:
