@@ -53,11 +53,14 @@ class Output:
         A JSON Schema gives plain JSON values, a model its instance. Raises OutputValidationError.
         """
         problem: Exception | None = None
+        is_told = False
         for candidate in _candidates(text):
             try:
                 return candidate, self._validate(candidate)
             except ValueError as error:  # pydantic's ValidationError is one
-                problem = problem or error
+                # What is wrong with the JSON in a text tells more than that the text around it is none.
+                if problem is None or (not is_told and _is_json(candidate)):
+                    problem, is_told = error, _is_json(candidate)
         raise OutputValidationError(_explain(problem), raw=text, schema=self.spec, cause=problem)
 
     def _validate(self, text: str) -> Any:
@@ -133,6 +136,14 @@ def _candidates(text: str) -> Iterator[str]:
         except (ValueError, RecursionError):
             continue
         yield text[match.start() : end]
+
+
+def _is_json(text: str) -> bool:
+    try:
+        _loaded(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _loaded(text: str) -> Any:

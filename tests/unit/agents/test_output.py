@@ -66,6 +66,19 @@ def test_an_answer_that_does_not_fit_says_where_and_why() -> None:
     assert caught.value.cause is not None
 
 
+@pytest.mark.parametrize(
+    "text", ['Here it is: {"x": "a", "y": []}', '```json\n{"x": "a", "y": []}\n```', '{x} {"x": "a", "y": []}']
+)
+def test_what_is_wrong_with_the_json_is_told_and_not_that_there_is_prose_around_it(text: str) -> None:
+    with pytest.raises(OutputValidationError) as caught:
+        output_for(Point).read(text)
+    with pytest.raises(OutputValidationError) as plain:
+        output_for({"type": "object", "properties": {"x": {"type": "integer"}}}).read(text)
+
+    assert [line[:5] for line in str(caught.value).splitlines()] == ["- x: ", "- y: "]
+    assert str(plain.value) == "- x: 'a' is not of type 'integer'"
+
+
 def test_at_most_ten_errors_are_told() -> None:
     class Many(BaseModel):
         numbers: list[int]
