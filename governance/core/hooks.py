@@ -86,8 +86,10 @@ class HookRegistry:
 
     async def _ask(self, hook: PreToolHook, call: ToolCall) -> PermissionDecision:
         try:
-            with anyio.fail_after(self.hook_timeout_s):
+            with anyio.fail_after(self.hook_timeout_s) as clock:
                 said = await _run(hook, call)
+                if anyio.current_time() > clock.deadline:  # a plain function cannot be stopped, only be late
+                    raise TimeoutError
         except TimeoutError:
             return PermissionDecision.deny_(f"{call.tool}: the hook {_name(hook)} did not answer in time")
         except Exception as error:

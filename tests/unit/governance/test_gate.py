@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -118,6 +119,15 @@ async def test_a_hook_that_asks_asks_although_permissions_allow() -> None:
 
     assert verdict == Deny("looks odd", by="approval")
     assert handler.asked == [("read", "ann")]
+
+
+async def test_a_plain_function_that_is_late_denies_too() -> None:
+    def dawdle(call: ToolCall) -> None:
+        time.sleep(0.05)
+
+    gate = StandardGate(hooks=HookRegistry([dawdle], hook_timeout_s=0.001))
+
+    assert await gate.check(action("read")) == Deny("read: the hook dawdle did not answer in time", by="hooks")
 
 
 async def test_a_hook_that_does_not_answer_in_time_denies() -> None:
