@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -14,8 +15,9 @@ from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
 from agents import services
-from agents.models import Agent, AgentLabel, AgentVersion, Run, RunEvent
+from agents.models import Agent, AgentLabel, AgentVersion, Run, RunEvent, Schedule
 from governance.admin import ReadOnlyInline, TenantRows
+from loom.errors import LoomError
 
 EVENTS_SHOWN = 500
 STATUS_COLORS = {
@@ -151,3 +153,57 @@ class RunEventAdmin(TenantRows):
     @admin.display(description="data")
     def shown_data(self, event: RunEvent) -> str:
         return _pretty(event.data)
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(TenantRows):
+    list_display = ["slug", "state", "agent", "cron", "time_zone", "next_at", "last_fired_at", "last_run"]
+    list_select_related = ["last_run"]
+    list_filter = ["enabled", "missed"]
+    search_fields = ["slug", "name", "agent"]
+    fields = [
+        "slug", "name", "state", "agent", "shown_input", "user_id", "session_id", "cron", "time_zone", "missed",
+        "shown_times", "last_fired_at", "last_run", "last_error", "created_at", "created_by", "changed_by",
+    ]  # fmt: skip
+    readonly_fields = fields
+    actions = ["pause", "resume", "run_now"]
+    ordering = ["slug"]
+
+    @display(  # type: ignore[untyped-decorator]
+        description="state", ordering="enabled", label={"on": "success", "paused": "default", "failing": "danger"}
+    )
+    def state(self, schedule: Schedule) -> str:
+        if not schedule.enabled:
+            return "paused"
+        return "failing" if schedule.last_error else "on"
+
+    @admin.display(description="input")
+    def shown_input(self, schedule: Schedule) -> str:
+        return _pretty(schedule.input)
+
+    @admin.display(description="next times")
+    def shown_times(self, schedule: Schedule) -> str:
+        times = ((time.isoformat(),) for time in schedule.next_fire_times)
+        return format_html_join("", "{}<br>", times) or "-"
+
+    @admin.action(description="Pause", permissions=["administer"])
+    def pause(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
+        self._each(request, queryset, services.change_schedule, enabled=False)
+
+    @admin.action(description="Resume", permissions=["administer"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
+        self._each(request, queryset, services.change_schedule, enabled=True)
+
+    @admin.action(description="Run now", permissions=["administer"])
+    def run_now(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
+        self._each(request, queryset, services.run_schedule_now)
+
+    def _each(
+        self, request: HttpRequest, queryset: QuerySet[Schedule], service: Callable[..., Any], **more: Any
+    ) -> None:
+        principal = request.principal  # type: ignore[attr-defined]
+        for schedule in queryset:
+            try:
+                service(tenant=principal.tenant, schedule_id=schedule.pk, by=principal.name, **more)
+            except LoomError as error:
+                self.message_user(request, str(error), messages.ERROR)

@@ -116,6 +116,13 @@ class AgentLabel(TenantRow):
         return self.name
 
 
+def excerpt(said: Any) -> str:
+    """The beginning of an input, for lists."""
+    if isinstance(said, dict) and len(said) == 1:
+        [said] = said.values()
+    return (said if isinstance(said, str) else json.dumps(said, ensure_ascii=False))[:200]
+
+
 class RunQuerySet(TenantQuerySet):
     def newest_first(self) -> Self:
         return self.order_by("-id")  # the key is a UUIDv7: sorted by time
@@ -250,11 +257,7 @@ class Run(TenantRow):
 
     @property
     def excerpt(self) -> str:
-        """The beginning of its input, for lists."""
-        said = self.input
-        if isinstance(said, dict) and len(said) == 1:
-            [said] = said.values()
-        return (said if isinstance(said, str) else json.dumps(said, ensure_ascii=False))[:200]
+        return excerpt(self.input)
 
     @property
     def is_over(self) -> bool:
@@ -371,6 +374,10 @@ class Schedule(TenantRow):
         return self.slug
 
     @property
+    def excerpt(self) -> str:
+        return excerpt(self.input)
+
+    @property
     def next_fire_times(self) -> list[datetime]:
         """The next five, soonest first; none while it is paused."""
         if self.next_at is None:
@@ -384,8 +391,6 @@ class Firing(TenantRow):
     schedule = TenantForeignKey(Schedule, on_delete=models.CASCADE, related_name="firings")
     fire_at = models.DateTimeField()
     run = TenantForeignKey(Run, on_delete=models.CASCADE, related_name="+")
-
-    objects: ClassVar = TenantQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["schedule", "fire_at"], name="firing_once")]

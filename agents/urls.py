@@ -16,6 +16,9 @@ urlpatterns = [
     path("runs/new", views.new_run, name="new_run"),
     path("runs/<uuid:run_id>", views.run, name="run"),
     path("runs/<uuid:run_id>/events", views.events, name="events"),
+    path("schedules/", views.schedules, name="schedules"),
+    path("schedules/new", views.new_schedule, name="new_schedule"),
+    path("schedules/<uuid:schedule_id>", views.schedule, name="schedule"),
     path(
         "login",
         auth.LoginView.as_view(template_name="console/login.html", redirect_authenticated_user=True),

@@ -248,6 +248,7 @@ def test_the_admin_lists_the_members_own_rows_only(
     acme: Any, globex: Any, theirs: dict[str, str], page: str, model: Any
 ) -> None:
     acme.run(acme.agent())
+    acme.client().post("/api/v1/schedules", BODIES["create_schedule"])
     ann = acme.member("ann")
 
     shown = ann.get(f"/admin/{page}/").content.decode()
