@@ -223,8 +223,8 @@ class Conversation(Nothing):
 
     answers_alike = True
 
-    def __init__(self, tenant_id: UUID, run_id: UUID, accepted_at: datetime) -> None:
-        self._tenant_id, self._run_id, self._accepted_at = tenant_id, run_id, accepted_at
+    def __init__(self, tenant_id: UUID, run_id: UUID, heard_until: datetime) -> None:
+        self._tenant_id, self._run_id, self._heard_until = tenant_id, run_id, heard_until
 
     async def session_messages(self, session_id: str, *, user_id: str | None = None, limit: int = 20) -> list[Message]:
         if session_id == session_of(self._run_id):
@@ -237,7 +237,7 @@ class Conversation(Nothing):
             user_id=user_id,
             session_id=session_id,
             status=Run.Status.SUCCEEDED,
-            finished_at__lt=self._accepted_at,
+            finished_at__lt=self._heard_until,
         ).newest_first()
         messages: list[Message] = []
         for run in reversed(runs.only("input", "output")[:limit]):

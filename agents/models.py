@@ -187,6 +187,7 @@ class Run(TenantRow):
     deadline_at = models.DateTimeField(null=True)
     waiting_for = ArrayField(models.UUIDField(), default=list)  # approvals that are open
     started_by = models.CharField(max_length=200, default="")
+    heard_until = models.DateTimeField(null=True)  # its conversation ends there; None: when it was accepted
     cancel_requested_at = models.DateTimeField(null=True)
 
     attempt = models.PositiveIntegerField(default=0)

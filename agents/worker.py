@@ -219,7 +219,7 @@ def _surroundings(claim: Claim, session: JournalSession, listener: Listener | No
     return Ambient(
         RunContext(claim.user_id, claim.session_id, str(claim.run_id), claim.metadata),
         runtime=session,
-        memory=Conversation(claim.tenant_id, claim.run_id, claim.accepted_at),
+        memory=Conversation(claim.tenant_id, claim.run_id, claim.heard_until),
         emit=listener,
         streaming=listener is not None,
     )

@@ -11,6 +11,7 @@ from agents.services.claiming import (
 )
 from agents.services.due import tick
 from agents.services.journal import STATUS, append_events, read_events, read_records
+from agents.services.replaying import Effect, Preview, fork_run, preview_replay, retry_run
 from agents.services.retention import delete_old_runs
 from agents.services.schedules import (
     change_schedule,
@@ -25,6 +26,8 @@ from agents.services.steering import cancel_run, take_decision
 __all__ = [
     "STATUS",
     "Claim",
+    "Effect",
+    "Preview",
     "add_version",
     "append_events",
     "archive_agent",
@@ -39,11 +42,14 @@ __all__ = [
     "drop_orphan_blobs",
     "find_cancelled",
     "fire_due_schedules",
+    "fork_run",
+    "preview_replay",
     "promote",
     "read_events",
     "read_records",
     "release_runs",
     "renew_leases",
+    "retry_run",
     "run_schedule_now",
     "start_run",
     "take_decision",

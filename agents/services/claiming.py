@@ -33,7 +33,7 @@ class Claim:
     input: Any
     output_schema: dict[str, Any] | None
     metadata: dict[str, Any]
-    accepted_at: datetime
+    heard_until: datetime  # what was said in its session before then is its history
     seconds_left: float | None  # until its deadline, by the database's clock
     is_limited: bool  # its agent or tenant may run only so many at once: when it ends, there may be room for another
 
@@ -112,7 +112,7 @@ SET status = CASE r.status WHEN 'queued' THEN 'running' ELSE r.status END,
     fence = r.fence + 1, attempt = r.attempt + 1, started_at = coalesce(r.started_at, now())
 FROM next WHERE r.id = next.id
 RETURNING r.id, r.tenant_id, r.version_id, r.fence, r.attempt, r.crashes, r.status, r.last_seq, r.user_id,
-          r.session_id, r.input, r.output_schema, r.metadata, r.created_at,
+          r.session_id, r.input, r.output_schema, r.metadata, coalesce(r.heard_until, r.created_at),
           extract(epoch FROM r.deadline_at - clock_timestamp())::float8, next.is_limited
 """
 

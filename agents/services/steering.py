@@ -46,7 +46,8 @@ def cancel_run(*, tenant: Tenant, run_id: UUID, by: str, reason: str = "", compe
     if run.is_over:
         raise Conflict(f"run {run.pk} has {run.status} already; there is nothing to cancel", status=run.status)
     said = {"by": by, "reason": reason, "compensate": compensate}
-    if run.status in (Run.Status.QUEUED, Run.Status.WAITING) and not (compensate and run.started_at):
+    has_done_something = run.started_at is not None or run.last_seq > 1  # a retried run has, before it begins
+    if run.status in (Run.Status.QUEUED, Run.Status.WAITING) and not (compensate and has_done_something):
         append_from_outside(run, Record(kind=Kind.RUN_CANCELLED, data={**said, "undone": [], "not_undone": []}))
     else:
         if run.lease_until is None:  # nobody has it: whoever looks for work next ends it

@@ -14,6 +14,7 @@ from agents.core.architectures.base import AgentSession, Dependencies
 from agents.core.concurrency import together
 from agents.core.context_policy import MAX_RESULT_CHARS, excerpt
 from agents.core.loop.telling import audit, call_payload, emit, is_recorded, result_payload
+from agents.core.runtime.base import key_of
 from agents.core.runtime.unwinding import UnwindingSession
 from agents.core.runtime.waiting import Question, WaitingSession
 from agents.core.tools.base import CallAt
@@ -304,7 +305,8 @@ async def _run_journaled(session: AgentSession, deps: Dependencies, permitted: P
     call_at: CallAt | None = getattr(deps.tools, "call_at", None)
     if call_at is not None and (nested := await call_at(permitted.call, key, session, deps)) is not None:
         return nested
-    idempotency_key = f"{deps.context.run_id}:{_AGAIN.sub('', key)}"
+    first = _AGAIN.sub("", key)
+    idempotency_key = key_of(deps.runtime, first) or f"{deps.context.run_id}:{first}"
 
     async def run(permitted: Permitted) -> ToolResult:
         with set_run_context(get_run_context().with_overrides(idempotency_key=idempotency_key)):

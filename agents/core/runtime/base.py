@@ -50,6 +50,12 @@ class Runtime(Steps, Protocol):
     async def signal(self, session_id: str, name: str, payload: Any) -> None: ...
 
 
+def key_of(steps: Any, name: str) -> str | None:
+    """The idempotency key under which a step has begun before, be it in a run that this one goes on with."""
+    begun: Callable[[str], str | None] | None = getattr(steps, "idempotency_key", None)
+    return None if begun is None else begun(name)
+
+
 class Signals:
     """What has been said to a session from outside, in its order.
 

@@ -29,8 +29,8 @@ _KINDS: dict[str, tuple[str | None, str]] = {
     "remember": (None, Kind.MEMORY_STORED),
     "step": ("architecture.step.started", "architecture.step.completed"),
 }
-_BEGINNINGS = frozenset(started for started, _ in _KINDS.values() if started)
-_ENDS = frozenset(completed for _, completed in _KINDS.values())
+BEGINNINGS = frozenset(started for started, _ in _KINDS.values() if started)
+ENDS = frozenset(completed for _, completed in _KINDS.values())
 _SIGNAL = "architecture.signal"
 # What is before them need not be on disk first: they change nothing outside, or memory, which a replay puts right.
 _HARMLESS = frozenset({"model", "recall", "remember"})
@@ -55,9 +55,10 @@ class JournalSession:
         self.id = session_id
         self.name = "journal"
         self._journal = journal
-        self._started = {r.step_key: r for r in recorded if r.kind in _BEGINNINGS}
-        self._completed = {r.step_key: r for r in recorded if r.kind in _ENDS and "value" in r.data}
-        self._noted = Counter(_said(r) for r in recorded if r.kind not in _BEGINNINGS and "value" not in r.data)
+        self._started = {r.step_key: r for r in recorded if r.kind in BEGINNINGS}
+        self._completed = {r.step_key: r for r in recorded if r.kind in ENDS and "value" in r.data}
+        self._keys = {key: r.data.get("idempotency_key") for key, r in self._started.items()}
+        self._noted = Counter(_said(r) for r in recorded if r.kind not in BEGINNINGS and "value" not in r.data)
         self.signals = Signals((r.data["name"], r.data["payload"]) for r in recorded if _is_signal(r))
 
     async def deliver(self, name: str, payload: Any) -> None:
@@ -73,6 +74,10 @@ class JournalSession:
     def in_doubt(self, name: str) -> bool:
         """Whether this step has begun before, may have had its effect, and must not have it twice."""
         return name not in self._completed and not may_repeat(self._started.get(name))
+
+    def idempotency_key(self, name: str) -> str | None:
+        """The key under which this step has begun before. It is the same in every run that goes on from there."""
+        return self._keys.get(name)
 
     async def step(
         self,
@@ -148,7 +153,7 @@ class JournalSession:
     def note(self, event: Event) -> None:
         """Write an event that is no step. What a replay says again is not written again."""
         record = record_of(event)
-        if record is None or record.kind in _ENDS:  # what a step records needs no note
+        if record is None or record.kind in ENDS:  # what a step records needs no note
             return
         if self._noted and self._noted[said := _said(record)] > 0:
             self._noted[said] -= 1

@@ -44,6 +44,7 @@ class UnwindingSession(JournalSession):
         super().__init__(session_id, journal, recorded)
         self._order = {r.step_key: place for place, r in enumerate(recorded) if r.kind == Kind.TOOL_COMPLETED}
         self._effects: dict[str, Effect] = {}
+        self._foreign = (recorded[0].data.get("from") or {}).get("foreign", 0) if recorded else 0
 
     def did(self, step: str, call: ToolCall, result: ToolResult, host: Any) -> None:
         """A replayed call. What was refused, answered by a person or failed has had no effect to undo."""
@@ -55,8 +56,9 @@ class UnwindingSession(JournalSession):
             self._effects[step] = Effect(step, call.tool, args, result.output, host)
 
     def effects(self) -> list[Effect]:
-        """What can be undone, the last first."""
-        return sorted(self._effects.values(), key=lambda effect: self._order[effect.step], reverse=True)
+        """What can be undone, the last first. What the run began with and another run answers for is left alone."""
+        own = [effect for effect in self._effects.values() if self._order[effect.step] >= self._foreign]
+        return sorted(own, key=lambda effect: self._order[effect.step], reverse=True)
 
     async def undo(self, effect: Effect) -> bool:
         """Undo one effect as a step of the run; whether that worked. What was undone before is not undone again."""

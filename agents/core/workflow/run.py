@@ -19,6 +19,7 @@ from agents.core.agent import Agent, prompt_of
 from agents.core.ambient import Ambient
 from agents.core.architectures.base import AgentSession
 from agents.core.concurrency import together
+from agents.core.runtime.base import key_of
 from agents.core.threads import in_thread
 from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.tool import Tool
@@ -248,7 +249,8 @@ class WorkflowRun:
         It finds its idempotency key in the run context: the same when it is tried again, or again after a crash.
         """
         place = self._ambient.path + name
-        key = f"{self._ambient.context.run_id}:{_AGAIN.sub('', place)}"
+        first = _AGAIN.sub("", place)
+        key = key_of(self._ambient.runtime, first) or f"{self._ambient.context.run_id}:{first}"
         context = self._ambient.context.with_overrides(idempotency_key=key)
 
         @wraps(function, assigned=())  # its result is read back as the function declares it
