@@ -16,7 +16,8 @@ from weakref import WeakValueDictionary
 
 import anyio
 from anyio.abc import TaskGroup
-from django.db import DatabaseError, DataError, connection, transaction
+from django.db import DataError, connection, transaction
+from django.db import Error as DatabaseFailure
 
 from agents import stream
 from agents.core import faults
@@ -25,7 +26,7 @@ from agents.core.runtime.journal import JournalSession
 from agents.core.runtime.writer import Append, StoredJournal, Writer, taken_over
 from agents.models import Run
 from governance.tenancy import scope, unit
-from loom.errors import Invalid, LoomError, Unavailable
+from loom.errors import Interrupted, Invalid, LoomError
 from loom.events import Event, EventKind, Record
 from loom.messages import Message, Role
 from memory.core.nothing import Nothing
@@ -111,9 +112,10 @@ class RunTransaction:
     async def __aenter__(self) -> Self:
         try:
             await self._in_thread(lambda: self._open.enter_context(scope(self._journal.tenant_id)))
-        except BaseException:
-            self._thread.submit(self._close)
-            self._thread.shutdown(wait=False)
+        except BaseException as error:
+            await self.__aexit__()
+            if isinstance(error, DatabaseFailure):
+                raise self._refused(_away(error)) from error
             raise
         return self
 
@@ -142,8 +144,8 @@ class RunTransaction:
             before = await self._in_thread(partial(self._commit, append))
         except DataError as error:
             raise self._refused(Invalid(f"a record cannot be stored: {error}")) from error
-        except DatabaseError as error:
-            raise self._refused(Unavailable(f"the journal cannot be written: {error}")) from error
+        except DatabaseFailure as error:
+            raise self._refused(_away(error)) from error
         except LoomError as error:
             raise self._refused(error) from None
         self._tell(self._journal.tenant_id, [append], before)
@@ -167,7 +169,7 @@ class RunTransaction:
             self._open.__exit__(Abandoned, Abandoned(), None)
         except Abandoned:
             pass
-        except DatabaseError as error:
+        except DatabaseFailure as error:
             log.warning("a transaction could not be rolled back, the server does it: %s", error)
         finally:
             connection.close()
@@ -175,6 +177,10 @@ class RunTransaction:
     async def _in_thread(self, work: Callable[[], T]) -> T:
         context = copy_context()
         return await asyncio.wrap_future(self._thread.submit(context.run, work))
+
+
+def _away(error: Exception) -> Interrupted:
+    return Interrupted(f"the database does not answer: {error}")
 
 
 class Abandoned(Exception):
@@ -229,7 +235,10 @@ class Conversation(Nothing):
     async def session_messages(self, session_id: str, *, user_id: str | None = None, limit: int = 20) -> list[Message]:
         if session_id == session_of(self._run_id):
             return []  # it began with this run
-        return await unit(self._tenant_id, self._read)(session_id, user_id, limit // 2)
+        try:
+            return await unit(self._tenant_id, self._read)(session_id, user_id, limit // 2)
+        except DatabaseFailure as error:
+            raise _away(error) from error
 
     def _read(self, session_id: str, user_id: str | None, limit: int) -> list[Message]:
         runs = Run.objects.filter(

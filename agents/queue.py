@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 
 def wake_workers() -> None:
     """Tell a worker to look for work. Losing this message costs latency, never a run."""
-    faults.reach("in_on_commit")
     try:
+        faults.reach("in_on_commit")
         # One wake-up on its way is enough for all who have committed before it is taken.
         if not _client().set(_PENDING, 1, nx=True, px=_PENDING_MILLISECONDS):
             return
         current_app.signature(WAKE).apply_async(ignore_result=True, retry=False)
-    except (OperationalError, redis.RedisError) as error:
+    except (OperationalError, redis.RedisError, faults.Fault) as error:
         log.warning("the broker is down, the run waits for the next rescue: %s", error)
 
 

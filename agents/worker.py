@@ -23,7 +23,8 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 from channels.layers import get_channel_layer
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error as DatabaseFailure
+from django.db import connection
 
 from agents import assembly, queue, services, stream
 from agents.adapters import Conversation, JournalWriter, Listener
@@ -112,7 +113,7 @@ class Worker:
             if len(claimed) == room:  # there may be more than this worker takes: the word goes on to another
                 await anyio.to_thread.run_sync(queue.wake_workers)
             return claimed
-        except (DatabaseError, Unavailable):
+        except (DatabaseFailure, Unavailable):
             log.exception("runs cannot be claimed; looking again in %s s", LOOK_AGAIN_SECONDS)
             return []
 
@@ -132,7 +133,7 @@ class Worker:
                 for held in await scheduler_unit(services.find_cancelled)(owner=self.owner):
                     if held in self._held:
                         self._held[held].cancel()
-            except DatabaseError:
+            except DatabaseFailure:
                 log.exception("who was cancelled is not known; looking again in %s s", HEED_SECONDS)
 
     async def _wait(self) -> None:
@@ -149,7 +150,7 @@ class Worker:
                 await _advance_or_fail(claim, writer, group)
             if scope.cancelled_caught:
                 await unwind_run(claim, writer)
-        except (Unavailable, DatabaseError) as error:  # not the run's fault: it goes on when the database is back
+        except (Unavailable, DatabaseFailure) as error:  # not the run's fault: it goes on when the database is back
             log.warning("run %s was dropped: %s", claim.run_id, error)
             self._dropped.add(claim.run_id)
         except Exception:  # the run stays in the journal as it is; its lease runs out and somebody takes it up
@@ -292,7 +293,7 @@ def _renew(worker: Worker, lease_seconds: float, stopping: threading.Event) -> N
         try:
             with scheduler_scope():
                 services.renew_leases(owner=worker.owner, run_ids=worker.run_ids, lease_seconds=lease_seconds)
-        except DatabaseError:
+        except DatabaseFailure:
             log.exception("the leases of this worker are not renewed")
             connection.close()
 
@@ -302,7 +303,7 @@ def _tick(stopping: threading.Event) -> None:
     while not stopping.wait(TICK_SECONDS):
         try:
             services.tick()
-        except DatabaseError:
+        except DatabaseFailure:
             log.exception("what is due is not done; trying again in %s s", TICK_SECONDS)
             connection.close()
 

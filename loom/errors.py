@@ -145,6 +145,10 @@ class Unavailable(LoomError):
     retryable = True
 
 
+class Interrupted(Unavailable):
+    """The platform's own servers are away: the run goes on by itself when they are back, and has not failed."""
+
+
 class MCPError(Unavailable):
     """An MCP server cannot be reached or answered with an error."""
 

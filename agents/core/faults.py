@@ -11,6 +11,7 @@ several are separated by commas:
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -19,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from loom.errors import ConfigError, Unavailable
+from loom.errors import ConfigError, Interrupted
 
 POINTS: Mapping[str, str] = MappingProxyType(
     {
@@ -37,7 +38,7 @@ POINTS: Mapping[str, str] = MappingProxyType(
 ACTIONS = ("crash", "exception", "delay=SECONDS", "pause")
 
 
-class Fault(Unavailable):
+class Fault(Interrupted):
     """A failure that LOOM_FAULT asked for."""
 
 
@@ -50,6 +51,8 @@ class Plan:
     nth: int
     seconds: float = 0.0
 
+
+log = logging.getLogger(__name__)
 
 armed: tuple[Plan, ...] = ()
 _reached: Counter[str] = Counter()
@@ -78,6 +81,7 @@ def reach(point: str) -> None:
 
 
 def _break(plan: Plan) -> None:
+    log.warning("fault at %s: %s", plan.point, plan.action)
     match plan.action:
         case "crash":
             os._exit(137)

@@ -16,7 +16,7 @@ from agents.core.runtime.journal import Journal
 from agents.core.runtime.suspended import Suspended
 from agents.core.runtime.unwinding import UnwindingSession
 from agents.core.runtime.written import written
-from loom.errors import LoomError
+from loom.errors import Interrupted, LoomError
 from loom.events import Kind, Record
 
 log = logging.getLogger(__name__)
@@ -73,14 +73,16 @@ async def advance(
 ) -> Outcome:
     """Run the program over its journal and write down what it came to.
 
-    Returns when the end or the wait is on disk. Raises what the journal raises when its writes are refused, and
-    cancellation.
+    Returns when the end or the wait is on disk. Raises Interrupted, what the journal raises when its writes are
+    refused, and cancellation.
     """
     outcome: Outcome
     try:
         answer = await program.answer(input, ambient, output_schema=output_schema)
     except Suspended as wait:
         outcome = Waiting(wait.steps, wait.until)
+    except Interrupted:
+        raise
     except LoomError as error:
         return await fail(error, journal)
     except Exception as error:

@@ -17,7 +17,7 @@ from agents.core.tools.tool import tool
 from agents.core.workflow import Workflow
 from governance.core.retry import RetryPolicy
 from loom.context import RunContext, get_run_context
-from loom.errors import ConfigError, NotFound, RateLimitError
+from loom.errors import ConfigError, Interrupted, NotFound, RateLimitError
 from loom.events import Record
 from loom.messages import ToolCall, Usage
 from tests.unit.agents.journals import Full, ListJournal
@@ -74,6 +74,13 @@ async def test_any_other_error_fails_the_run_as_internal() -> None:
     outcome = await advance(Says(ZeroDivisionError("by zero")), "x", ambient_over(journal), journal)
     assert isinstance(outcome, Failed)
     assert outcome.error["code"] == "internal"
+
+
+async def test_a_run_does_not_fail_because_the_platform_s_own_servers_are_away() -> None:
+    journal = ListJournal()
+    with pytest.raises(Interrupted, match="the database does not answer"):
+        await advance(Says(Interrupted("the database does not answer")), "x", ambient_over(journal), journal)
+    assert journal.records == []
 
 
 async def test_what_the_journal_refuses_is_raised_and_no_outcome() -> None:
