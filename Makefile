@@ -1,7 +1,7 @@
 # Loom. `make help` lists what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check bench setup
+.PHONY: help run demo test check chaos bench setup
 
 # Without bytecode every start compiles a thousand modules anew, which costs more than everything else it does.
 unexport PYTHONDONTWRITEBYTECODE
@@ -24,6 +24,10 @@ test: setup ## run the tests; ARGS="-k name" narrows them
 check: setup ## what CI runs: format, lint, import contracts, types, missing migrations, tests
 	@scripts/test-tools
 	@scripts/check
+
+chaos: setup ## break workers and servers for half an hour and see that nothing is lost; LOOM_CHAOS_SEED=n repeats
+	@scripts/test-tools
+	@LOOM_CHAOS_LONG=1 $(PROJECT_PYTHON) -m pytest tests/chaos -s $(ARGS)
 
 bench: setup ## run the benchmarks; tables here, figures in bench/results/
 	@$(PROJECT_PYTHON) -m bench
