@@ -124,13 +124,22 @@ class Place:
         return self.questions(run, 1, policy=policy, **args)[0]
 
     def questions(
-        self, run: Run, count: int, *, append: Any = None, wait: bool = True, policy: str | None = None, **args: Any
+        self,
+        run: Run,
+        count: int,
+        *,
+        append: Any = None,
+        wait: bool = True,
+        policy: str | None = None,
+        prefix: str = "turn:1",
+        **args: Any,
     ) -> list[Approval]:
         """Have a run ask so many questions at once and, unless told otherwise, wait."""
         schema = {"type": "object", "properties": {"amount": {"type": "integer"}}, "required": ["amount"]}
         tool = ToolDef(name="pay", description="", input_schema=schema, effect="keyed", approval=True)
         call = ToolCall(id="1", tool="pay", args=args or {"amount": 5}, tool_def=tool)
-        asked = {f"turn:1/tool:call_{n + 1}": Question(call, "pay: approval required", policy) for n in range(count)}
+        question = Question(call, "pay: approval required", policy)
+        asked = {f"{prefix}/tool:call_{n + 1}": question for n in range(count)}
         records = [
             Record(kind=Kind.APPROVAL_REQUESTED, step_key=step, data=question.journal())
             for step, question in asked.items()
