@@ -20,7 +20,11 @@ from agents.schemas import (
     CancelIn,
     EventList,
     EventQuery,
+    ForkIn,
     PromoteIn,
+    ReplayOut,
+    ReplayQuery,
+    RetryIn,
     RunIn,
     RunOut,
     RunQuery,
@@ -67,6 +71,32 @@ def cancel_run(request: Call, run_id: UUID, payload: CancelIn | None = None) -> 
     said = payload.dict() if payload else {}
     services.cancel_run(tenant=request.auth.tenant, run_id=run_id, by=request.auth.name, **said)
     return Status(202, Run.objects.of(request.auth.tenant).whole().one(run_id))
+
+
+@runs.get("/{uuid:run_id}/replay", response=ReplayOut, operation_id="preview_replay")
+def preview_replay(request: Call, run_id: UUID, query: Query[ReplayQuery]) -> Any:
+    """What a retry or a fork would keep and do again, and which effects might then happen twice."""
+    return services.preview_replay(tenant=request.auth.tenant, run_id=run_id, from_seq=query.from_seq)
+
+
+@runs.post("/{uuid:run_id}/retry", response={202: RunOut}, operation_id="retry_run")
+def retry_run(request: Call, run_id: UUID, payload: RetryIn | None = None) -> Any:
+    """Go on in a new run with what an ended run has done: all that it had finished, or what came before an event.
+
+    The new run counts only what it spends itself.
+    """
+    said = payload.dict() if payload else {}
+    return Status(202, services.retry_run(tenant=request.auth.tenant, run_id=run_id, by=request.auth.name, **said))
+
+
+@runs.post("/{uuid:run_id}/fork", response={202: RunOut}, operation_id="fork_run")
+def fork_run(request: Call, run_id: UUID, payload: ForkIn) -> Any:
+    """Go on otherwise in a new run: what came before an event is kept, and the event itself as you edit it.
+
+    The run may have ended or be waiting; it stays as it is.
+    """
+    run = services.fork_run(tenant=request.auth.tenant, run_id=run_id, by=request.auth.name, **payload.changes())
+    return Status(202, run)
 
 
 @runs.get("/{uuid:run_id}/events", response=EventList, operation_id="list_run_events", openapi_extra=EVENT_STREAM)

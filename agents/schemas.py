@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError, to_json
 
 from agents.core import json_schema
 from agents.core.cron import Missed
+from agents.core.runtime.edits import EditedMessage
 from agents.models import Agent, AgentVersion, Run, Schedule
 from governance.schemas import Body, Name, PageQuery
 
@@ -186,6 +187,64 @@ class ScheduleOut(Schema):
     @staticmethod
     def resolve_last_error(schedule: Schedule) -> str | None:
         return schedule.last_error or None
+
+
+Seq = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+
+class RetryIn(Body):
+    from_seq: Seq | None = Field(None, description="do this event and what follows again; else what was unfinished")
+
+
+class EditIn(Body):
+    """What to change: one of these."""
+
+    input: Annotated[Any, _at_most(MAX_INPUT_BYTES)] = Field(None, description="of `run.started`: a text or an object")
+    tool_result: Annotated[Any, _at_most(MAX_INPUT_BYTES)] = Field(None, description="of `tool.completed`: any JSON")
+    message: Annotated[str | EditedMessage | None, _at_most(MAX_INPUT_BYTES)] = Field(
+        None, description="of `model.completed`: the text, or the text and the tool calls"
+    )
+
+
+class ForkIn(Body):
+    at_seq: Seq = Field(description="the event to edit, or without `edit` the first one to do again")
+    edit: EditIn | None = None
+    agent_version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(None, description="else the run's own")
+
+    def changes(self) -> dict[str, Any]:
+        return {**self.dict(exclude={"edit"}), "edit": self.edit and self.edit.dict(exclude_unset=True)}
+
+
+class ReplayQuery(Schema):
+    from_seq: Seq | None = Field(None, description="as for a retry; for a fork that edits an event, the one after it")
+
+
+class StepOut(Schema):
+    """A step that would be taken again. What comes after it may turn out otherwise."""
+
+    seq: int
+    kind: str
+    step_key: str
+    tool: str | None
+
+
+class EffectOut(Schema):
+    """A call that would be made again."""
+
+    seq: int
+    step_key: str
+    tool: str
+    args: str = Field(description="the beginning of its arguments as JSON")
+    effect: str
+    may_happen_twice: bool = Field(description="nothing keeps it from having its effect a second time")
+    asks_first: bool = Field(description="a person is asked what became of it before it is made again")
+
+
+class ReplayOut(Schema):
+    from_seq: int
+    kept: int = Field(description="how many finished steps are kept")
+    again: list[StepOut]
+    effects: list[EffectOut]
 
 
 class RunQuery(PageQuery):

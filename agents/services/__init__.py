@@ -11,7 +11,7 @@ from agents.services.claiming import (
 )
 from agents.services.due import tick
 from agents.services.journal import STATUS, append_events, read_events, read_records
-from agents.services.replaying import Effect, Preview, fork_run, preview_replay, retry_run
+from agents.services.replaying import Preview, fork_run, preview_replay, retry_run
 from agents.services.retention import delete_old_runs
 from agents.services.schedules import (
     change_schedule,
@@ -26,7 +26,6 @@ from agents.services.steering import cancel_run, take_decision
 __all__ = [
     "STATUS",
     "Claim",
-    "Effect",
     "Preview",
     "add_version",
     "append_events",

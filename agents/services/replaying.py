@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -28,21 +28,13 @@ ARGS_EXCERPT = 300
 
 
 @dataclass(frozen=True)
-class Effect:
-    """A call that would be made again, with the beginning of its arguments."""
-
-    call: EffectAgain
-    args: str
-
-
-@dataclass(frozen=True)
 class Preview:
     """What a retry or a fork would do. Steps that a model or a branch no longer asks for are not taken again."""
 
     from_seq: int
     kept: int
     again: list[Again]
-    effects: list[Effect]
+    effects: list[EffectAgain]
 
 
 @transaction.atomic
@@ -105,7 +97,7 @@ def preview_replay(*, tenant: Tenant, run_id: UUID, from_seq: int | None = None)
         from_seq=from_seq or (again[0].seq if again else source.last_seq),
         kept=cut.steps,
         again=again,
-        effects=[Effect(call, json.dumps(args[call.seq], ensure_ascii=False)[:ARGS_EXCERPT]) for call in calls],
+        effects=[replace(call, args=json.dumps(args[call.seq], ensure_ascii=False)[:ARGS_EXCERPT]) for call in calls],
     )
 
 

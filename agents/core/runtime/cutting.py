@@ -55,7 +55,7 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class EffectAgain:
-    """A call that will be made again, and the event that began it.
+    """A call that will be made again, and the event that began it. `args` is the beginning of its arguments as JSON.
 
     `may_happen_twice` when nothing stands between it and a second effect; `asks_first` when a person will be asked
     what became of the first.
@@ -67,6 +67,7 @@ class EffectAgain:
     effect: str
     may_happen_twice: bool
     asks_first: bool
+    args: str = ""
 
 
 @dataclass(frozen=True)

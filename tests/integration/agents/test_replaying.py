@@ -436,7 +436,7 @@ def test_a_preview_says_what_is_kept_and_what_runs_again(acme: Any, ended: Calla
     assert (unfinished.from_seq, unfinished.effects) == (6, [])
     again = [(step.seq, step.kind, step.step_key, step.tool) for step in from_the_call.again]
     assert again == [(4, "tool.started", TOOL, "pay"), (6, "model.started", "turn:2/model", None)]
-    assert [(effect.call.tool, effect.args) for effect in from_the_call.effects] == [("pay", '{"amount": 5}')]
+    assert [(effect.tool, effect.args) for effect in from_the_call.effects] == [("pay", '{"amount": 5}')]
 
 
 @pytest.mark.parametrize(
@@ -458,5 +458,5 @@ def test_a_preview_says_which_effects_may_happen_twice(
         [early] = services.preview_replay(tenant=acme.tenant, run_id=source.pk, from_seq=4).effects
         [late] = services.preview_replay(tenant=acme.tenant, run_id=source.pk, from_seq=5).effects
 
-    assert (early.call.may_happen_twice, early.call.asks_first) == (from_the_start_of_the_call, False)
-    assert (late.call.may_happen_twice, late.call.asks_first) == (from_its_end, asks)
+    assert (early.may_happen_twice, early.asks_first) == (from_the_start_of_the_call, False)
+    assert (late.may_happen_twice, late.asks_first) == (from_its_end, asks)

@@ -37,6 +37,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "promote_agent_version": {"version": 1},
     "create_key": {"name": "ci", "scopes": ["read"]},
     "cancel_run": {"reason": "no longer needed"},
+    "retry_run": {"from_seq": 1},
+    "fork_run": {"at_seq": 1, "edit": {"input": "something else"}},
     "decide_approval": {"decision": "approve", "args_hash": "0" * 64},
     "create_policy": {"name": "two-people", "needed": 2},
     "change_policy": {"needed": 3},
