@@ -141,7 +141,8 @@ class RunTransaction:
         await self._journal.flush()
         append = Append(self._journal.run_id, self._journal.fence, [record])
         try:
-            before = await self._in_thread(partial(self._commit, append))
+            with anyio.CancelScope(shield=True):  # whoever ends the run must find it done or not done
+                before = await self._in_thread(partial(self._commit, append))
         except DataError as error:
             raise self._refused(Invalid(f"a record cannot be stored: {error}")) from error
         except DatabaseFailure as error:

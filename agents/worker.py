@@ -204,6 +204,9 @@ def _dead_letter(claim: Claim) -> DeadLetter:
 async def unwind_run(claim: Claim, writer: JournalWriter) -> None:
     """End a claimed run that somebody has cancelled."""
     journal = writer.journal(claim.tenant_id, claim.run_id, claim.fence)
+    if claim.crashes >= MOST_CRASHES:  # undoing what it did kills workers too
+        await engine.fail(_dead_letter(claim), journal)
+        return
     recorded = await unit(claim.tenant_id, services.read_records)(claim.run_id)
     session = UnwindingSession(claim.session_id, journal, recorded)
     wishes = [record.data["compensate"] for record in recorded if record.kind == Kind.RUN_CANCELLING]

@@ -123,6 +123,11 @@ class Tenant:
             cursor.execute("SELECT set_config('loom.tenant', %s, false)", [self.id])
             return cursor.execute(sql, values or None).fetchall()
 
+    def cancel(self, run_id: str) -> int:
+        """Ask for a run's end; the HTTP status of the answer."""
+        with self.http() as http:
+            return int(http.post(f"/api/v1/runs/{run_id}/cancel").status_code)
+
     def statuses(self, ids: Sequence[str]) -> dict[str, str]:
         rows = self.rows("SELECT id::text, status FROM agents_run WHERE id = ANY(%s::uuid[])", list(ids))
         return dict(rows)
@@ -208,7 +213,7 @@ class Arena:
             [(tenant_id,)] = cursor.execute("SELECT id::text FROM governance_tenant WHERE slug = %s", [slug]).fetchall()
         tenant = Tenant(self, slug, made["api_key"], tenant_id)
         with tenant.http() as http:
-            for program in ("three-steps", "poison", "stay", "quick-echo"):
+            for program in ("three-steps", "poison", "stay", "shell"):
                 http.post("/api/v1/agents", json={"slug": program, "spec": {"program": program}}).raise_for_status()
         return tenant
 

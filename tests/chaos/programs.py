@@ -11,7 +11,8 @@ from urllib.request import Request, urlopen
 
 import anyio
 
-from loom import Agent, EchoModel, Workflow, get_run_context, register, tool
+from agents.core.tools.builtin.shell import bash_tool
+from loom import Workflow, get_run_context, register, tool
 
 
 def _trace(*words: str) -> None:
@@ -73,4 +74,4 @@ async def stay(value: dict[str, Any]) -> str:
 
 
 register(Workflow.chain([stay], name="stay"))
-register(Agent("Say it at once.", name="quick-echo", model=EchoModel()))
+register(Workflow.chain([bash_tool(os.environ.get("CHAOS_FOLDER", "."), timeout=600)], name="shell"))

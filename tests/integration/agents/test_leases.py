@@ -137,3 +137,24 @@ def test_a_run_that_killed_five_workers_is_failed_and_left_to_a_person(acme: Any
     assert "5 workers in a row died with this run" in run.error["message"]
     assert "attempt 6" in run.error["message"]
     assert "retry the run" in run.error["message"]
+
+
+def test_a_cancelled_run_that_kills_workers_while_it_is_undone_is_left_to_a_person_too(
+    acme: Any, committed_db: None
+) -> None:
+    (claim,) = _held(acme, 1)
+    with acme.scope():
+        services.cancel_run(tenant=acme.tenant, run_id=claim.run_id, by="ann", compensate=True)
+    for _ in range(5):
+        _die(claim)
+        claim = _claimed_again(claim)[claim.run_id]
+
+    async def unwind() -> None:
+        async with create_task_group() as group:
+            await worker.unwind_run(claim, JournalWriter(worker._write, group))
+
+    anyio.run(unwind)
+
+    with acme.scope():
+        run = Run.objects.get(pk=claim.run_id)
+    assert (run.status, run.error["code"]) == ("failed", "dead_letter")
