@@ -7,7 +7,7 @@ from importlib import import_module
 
 from bench.measure import machine, show, warning
 
-NAMES = ("sdk", "platform", "inflight")
+NAMES = ("sdk", "platform", "durable", "inflight")
 
 
 def main() -> None:

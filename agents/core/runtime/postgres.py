@@ -21,7 +21,7 @@ from agents.core.runtime.store import (
 )
 from agents.core.runtime.writer import Append
 from agents.core.runtime.written import storable, written
-from loom.errors import ConfigError, Unavailable
+from loom.errors import ConfigError, Conflict, Unavailable
 
 _PATIENCE_SECONDS = 10.0
 _LOCK = 0x6C6F6F6D  # two programs that begin at once must not make the tables twice
@@ -67,8 +67,11 @@ _OPEN = """
 INSERT INTO loom_run AS run (id, user_id, session_id, input, resumable)
 VALUES (%(id)s, %(user_id)s, %(session_id)s, %(input)s, %(resumable)s)
 ON CONFLICT (id) DO UPDATE SET attempt = run.attempt + 1
-RETURNING id, user_id, session_id, input, resumable, ended, attempt
+WHERE NOT run.ended AND run.user_id IS NOT DISTINCT FROM excluded.user_id
+  AND run.session_id = excluded.session_id AND run.resumable = excluded.resumable
+RETURNING attempt
 """
+_KNOWN = "SELECT id, user_id, session_id, input, resumable, ended FROM loom_run WHERE id = %(id)s"
 # The lock on the run's row makes an append and a take-over wait for one another, so a fence that was checked holds.
 _APPEND = """
 WITH asked AS (
@@ -169,11 +172,12 @@ class PostgresJournalStore(JournalStore):
 
     async def open(self, run: JournaledRun) -> int:
         columns = {"id": run.id, "user_id": run.user_id, "session_id": run.session_id, "resumable": run.resumable}
-        async with self._connection() as connection, connection.transaction():
-            cursor = await connection.execute(_OPEN, {**columns, "input": json.dumps(written(run.input))})
-            *known, ended, attempt = await cursor.fetchone()
-            check_open(run, JournaledRun(*known), ended=ended)
-        return int(attempt)
+        taken = await self._all(_OPEN, {**columns, "input": json.dumps(written(run.input))})
+        if not taken:
+            for *known, ended in await self._all(_KNOWN, {"id": run.id}):
+                check_open(run, JournaledRun(*known), ended=ended)
+            raise Conflict(f"run {run.id!r} has changed just now; try again", run_id=run.id)
+        return int(taken[0][0])
 
     async def append(self, appends: Sequence[Append[str]]) -> AbstractSet[str]:
         rows = [(append.run_id, record, pack(storable(record.data))) for append in appends for record in append.records]
