@@ -6,14 +6,11 @@ Pages are whole without a script. A script that hears of a change asks for the s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -25,15 +22,13 @@ from agents.models import Agent, Run, RunEvent, Schedule
 from agents.schemas import MAX_INPUT_BYTES
 from governance.auth import SESSION_TENANT, Principal
 from governance.models import ApiKey
+from governance.views.members import member_page
 from loom.errors import LoomError, NotFound
 
 RUNS_A_PAGE = 50
 EVENTS_A_PAGE = 200
 LINE = 100
-
 SCHEDULES_A_PAGE = 50
-
-View = Callable[..., HttpResponse]
 
 
 class RunForm(forms.Form):
@@ -91,20 +86,6 @@ class ScheduleForm(RunForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["input"].widget.attrs.pop("autofocus", None)
-
-
-def member_page(view: View) -> View:
-    """A page for people who are logged in and belong to a tenant; its view gets their principal."""
-
-    @wraps(view)
-    @login_required
-    def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        principal: Principal | None = request.principal  # type: ignore[attr-defined]
-        if principal is None:
-            return render(request, "console/no_tenant.html", status=403)
-        return view(request, principal, *args, **kwargs)
-
-    return page
 
 
 @require_GET

@@ -252,6 +252,7 @@ class Approval(TenantRow):
         constraints = [models.UniqueConstraint(fields=["tenant", "run_id", "step_key"], name="approval_once")]
         indexes = [
             models.Index(fields=["tenant", "-id"], name="approval_newest"),
+            models.Index(fields=["tenant"], name="approval_pending", condition=models.Q(status="pending")),
             models.Index(fields=["expires_at"], name="approval_due", condition=models.Q(status="pending")),
             models.Index(fields=["escalates_at"], name="approval_escalates", condition=models.Q(status="pending")),
         ]

@@ -14,6 +14,7 @@ urlpatterns = [
     path("metrics", views.metrics, name="metrics"),
     path("api/v1/", api.urls),
     path("admin/", admin.site.urls),
+    path("approvals/", include("governance.urls", namespace="approvals")),
     path("", include("agents.urls", namespace="console")),
 ]
 

@@ -5,6 +5,7 @@ from governance.services.approvals import (
     check_arguments,
     decide_approval,
     open_approvals,
+    refusal_for,
     settle_due_approvals,
     supersede_approvals,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "decide_approval",
     "delete_policy",
     "open_approvals",
+    "refusal_for",
     "remove_member",
     "revoke_key",
     "save_policy",

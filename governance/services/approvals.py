@@ -110,7 +110,8 @@ def decide_approval(
     """
     approval: Approval = Approval.objects.of(principal.tenant).select_for_update().one(approval_id)
     _check_open(approval, args_hash)
-    _check_person(approval, principal)
+    if (refused := refusal_for(approval, principal)) is not None:
+        raise refused
     _check_answer(approval, decision, args, response)
     if decision == Said.EDIT:
         approval.args, approval.args_hash = args, deterministic_hash(approval.tool, args)
@@ -159,16 +160,20 @@ def _check_open(approval: Approval, args_hash: str) -> None:
         )
 
 
-def _check_person(approval: Approval, principal: Principal) -> None:
+def refusal_for(approval: Approval, principal: Principal) -> Denied | Conflict | None:
+    """Why this caller may not decide about an open question, None when they may."""
     if ApiKey.Scope.APPROVE not in principal.scopes:
-        raise Denied("deciding takes the scope 'approve'", scope=str(ApiKey.Scope.APPROVE))
+        return Denied("deciding takes the scope 'approve'", scope=str(ApiKey.Scope.APPROVE))
     role = principal.role or Role.OPERATOR  # a program speaks for whoever operates it
     if role not in approval.approvers:
-        raise Denied(f"policy {approval.policy!r} leaves this to {', '.join(approval.approvers)}; you are {role}")
+        return Denied(f"policy {approval.policy!r} leaves this to {', '.join(approval.approvers)}; you are {role}")
     if approval.four_eyes and principal.name == approval.requested_by:
-        raise Denied(f"policy {approval.policy!r} wants four eyes: who started the run does not decide about its calls")
-    if approval.decisions.filter(by=principal.name, counts=True).exists():
-        raise Conflict("you have decided already; somebody else has to agree", approval_id=str(approval.pk))
+        return Denied(
+            f"policy {approval.policy!r} wants four eyes: who started the run does not decide about its calls"
+        )
+    if any(said.counts and said.by == principal.name for said in approval.decisions.all()):
+        return Conflict("you have decided already; somebody else has to agree", approval_id=str(approval.pk))
+    return None
 
 
 def _check_answer(approval: Approval, decision: str, args: dict[str, Any] | None, response: str | None) -> None:

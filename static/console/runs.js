@@ -8,8 +8,8 @@
     const query = new URLSearchParams(location.search);
     query.set("part", "rows");
     const response = await fetch("?" + query);
-    if (response.ok) rows.innerHTML = await response.text();
+    if (response.ok && !response.redirected) rows.innerHTML = await response.text();
   }
-  const soon = () => { due = due || setTimeout(refresh, 500); };
-  listen("/ws/tenant", { heard: soon, poll: refresh, state: badge });
+  document.addEventListener("tenant", () => { due = due || setTimeout(refresh, 500); });
+  document.addEventListener("tenant-live", (event) => badge(event.detail));
 })();

@@ -1,0 +1,1 @@
+"""The console's pages about approvals. `members.py` says whose pages they are."""
