@@ -87,3 +87,22 @@ def _pay(messages: list[Message]) -> ScriptedTurn:
 
 
 register(Agent("Pay.", name="payer", model=ScriptedModel([_pay] * 10_000), tools=[pay]))
+
+
+@tool(effect="irreversible")
+async def wire(amount: int) -> str:
+    """Wire money: it begins, and may not come back to say that it has happened."""
+    folder = Path(os.environ["LOOM_TEST_FOLDER"])
+    _trace({"folder": str(folder)}, "wired")
+    while not (folder / "go").exists():
+        await anyio.sleep(0.05)
+    return f"wired {amount}"
+
+
+def _wire(messages: list[Message]) -> ScriptedTurn:
+    if messages[-1].role is Role.TOOL:
+        return ScriptedTurn(f"The bank says: {messages[-1].content}")
+    return ScriptedTurn("I wire.", [ToolCall(id="call_1", tool="wire", args={"amount": 5})])
+
+
+register(Agent("Wire.", name="wirer", model=ScriptedModel([_wire] * 10_000), tools=[wire]))

@@ -71,6 +71,38 @@ def test_a_gated_call_waits_across_a_restart_of_everything_and_goes_on_when_it_i
     assert [kind for kind in _kinds(ann, run_id) if kind in story] == story
 
 
+@pytest.mark.parametrize(
+    ("decision", "more", "times", "output"),
+    [
+        ("respond", {"response": "the bank shows it"}, 1, "The bank says: the bank shows it"),
+        ("approve", {}, 2, "The bank says: wired 5"),
+    ],
+)
+def test_a_call_that_may_have_happened_when_its_worker_died_is_put_before_a_person(
+    caller: Callable[[], Caller], fleet: Fleet, acme: Any, wait_for: Callable[..., None], tmp_path: Path,
+    decision: str, more: dict[str, Any], times: int, output: str,
+) -> None:  # fmt: skip
+    fleet.env["LOOM_LEASE_SECONDS"] = "2"
+    offer(acme, "wirer", {"program": "wirer"})
+    ann = caller()
+    worker = fleet.worker()
+    run_id = ann.start("wirer", "wire it")
+    wait_for((tmp_path / "steps").exists)
+    worker.kill()
+    worker.wait()
+    (tmp_path / "go").touch()
+
+    fleet.worker()
+    wait_for(lambda: ann.run(run_id)["status"] == "waiting")
+    [approval_id] = ann.run(run_id)["waiting_for"]
+    assert (tmp_path / "steps").read_text().split() == ["wired"]
+    assert _decide(ann, approval_id, decision, **more)["kind"] == "reconcile"
+    wait_for(lambda: ann.run(run_id)["status"] == "succeeded")
+
+    assert ann.run(run_id)["output"] == output
+    assert (tmp_path / "steps").read_text().split() == ["wired"] * times
+
+
 def test_runs_that_wait_hold_no_thread_no_connection_and_no_place_in_a_worker(
     caller: Callable[[], Caller], fleet: Fleet, acme: Any, wait_for: Callable[..., None]
 ) -> None:

@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 from django.utils import timezone
 
-from agents.models import Run, RunEvent
+from agents import services as agents
+from agents.models import AgentVersion, Run, RunEvent
 from audit.models import Entry
 from governance import services, tenancy
 from governance.auth import Principal
@@ -342,6 +343,22 @@ def test_a_decision_and_its_run_change_together_or_not_at_all(
     with acme.scope():
         assert Approval.objects.get(pk=approval.pk).status == "pending"
         assert not Approval.objects.get(pk=approval.pk).decisions.exists()
+
+
+def test_a_run_that_waits_stays_on_its_version_wherever_the_label_goes(acme: Any, ask: Any) -> None:
+    approval = ask()
+    client = acme.client()
+    client.post("/api/v1/agents/assistant/versions", {"spec": {"model": "echo", "instructions": "be rude"}})
+    assert client.post("/api/v1/agents/assistant/promote", {"version": 2}).status_code == 200
+
+    decide(acme, approval)
+
+    with tenancy.scheduler_scope():
+        claims = agents.claim_runs(owner="w", limit=100, lease_seconds=600)
+    [claim] = [claim for claim in claims if claim.run_id == approval.run_id]
+    with acme.scope():
+        assert AgentVersion.objects.get(pk=claim.version_id).number == 1
+    assert client.get(f"/api/v1/runs/{approval.run_id}").json()["agent_version"] == 1
 
 
 @pytest.mark.parametrize(
