@@ -49,7 +49,8 @@ class Ambient:
 
     def with_own(self, **layers: Any) -> Ambient:
         """These surroundings with some layers replaced, where they are given: what is nearest counts."""
-        return replace(self, **{name: layer for name, layer in layers.items() if layer is not None})
+        own = {name: layer for name, layer in layers.items() if layer is not None}
+        return replace(self, **own) if own else self
 
     def below(self, name: str, **changes: Any) -> Ambient:
         """The surroundings of something nested: its path starts with this one's."""

@@ -227,6 +227,8 @@ class Workflow:
     async def execute(self, input: Any, ambient: Ambient) -> WorkflowResult:
         """Run within something larger."""
         self.check()
+        if self.runtime is None:
+            return await WorkflowRun(self, ambient).run(input)
         async with self.journaled(input, ambient) as there:
             return await WorkflowRun(self, there).run(input)
 

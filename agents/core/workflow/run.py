@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial, wraps
@@ -79,7 +79,7 @@ class WorkflowRun:
             audit_log=workflow.audit_log,
             telemetry=None if type(workflow.telemetry) is NoTelemetry else workflow.telemetry,
         )
-        self._visits: Counter[str] = Counter()
+        self._visits: defaultdict[str, int] = defaultdict(int)
         self._result = WorkflowResult(output=None)
 
     @property
@@ -157,6 +157,8 @@ class WorkflowRun:
 
     async def _observed(self, node: Node, value: Any, before: Any) -> Any:
         """Run a step with its beginning and its end told to the listener, the audit log and the telemetry."""
+        if self._is_alone:
+            return self._stated(before, await self._tried(node, value), f"the result of step {node.name!r}")
         await self._tell(EventKind.WORKFLOW_STEP_STARTED, node=node.name)
         await self._audit("step_started", node=node.name)
         try:
@@ -177,6 +179,12 @@ class WorkflowRun:
         await self._audit("step_completed", node=node.name)
         return output
 
+    @property
+    def _is_alone(self) -> bool:
+        """Whether nobody listens."""
+        around = self._ambient
+        return around.emit is None and around.audit_log is None and around.telemetry is None
+
     async def _tried(self, node: Node, value: Any) -> Any:
         """Run a step, again where its policy says so. An error that says it is not retryable is not tried again.
 
@@ -185,6 +193,8 @@ class WorkflowRun:
         """
         tries = last = node.retry.max_attempts if node.retry is not None else 1
         name = f"step:{node.name}#{self._visits[node.name]}"
+        if node.retry is None and self._ambient.runtime is None:  # one try, and nobody knows of another
+            return await self._bounded(node, value, name)
         for attempt in itertools.count(1):
             failed, here = f"{name}/failed:{attempt}", name if attempt == 1 else f"{name}/attempt:{attempt}"
             if self._is_recorded(failed):
