@@ -427,7 +427,7 @@ async def test_a_tool_that_takes_too_long_says_so() -> None:
 async def test_a_timeout_leaves_the_thread_of_a_sync_tool_behind() -> None:
     release, ended = threading.Event(), threading.Event()
 
-    @tool(timeout=0.02)
+    @tool(timeout=0.5)  # by then the thread has begun, also on a busy machine
     def slow() -> None:
         release.wait(30)
         ended.set()
@@ -505,9 +505,11 @@ def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
+# Not async: Hypothesis leaves `data.draw` by an exception, and an event loop prints the traceback of each. CPython
+# before 3.11.8 may fail with a SystemError when it prints one (github.com/python/cpython/issues/106905).
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.recursive(st.sampled_from(SCALARS), nested, max_leaves=6), st.data())
-async def test_any_nesting_of_types_round_trips_and_fits_its_schema(shape: Any, data: st.DataObject) -> None:
+def test_any_nesting_of_types_round_trips_and_fits_its_schema(shape: Any, data: st.DataObject) -> None:
     annotation, values = shape
     value = data.draw(values)
 
