@@ -106,3 +106,31 @@ def _wire(messages: list[Message]) -> ScriptedTurn:
 
 
 register(Agent("Wire.", name="wirer", model=ScriptedModel([_wire] * 10_000), tools=[wire]))
+
+
+def _free(room: str, result: str) -> None:
+    _trace({"folder": os.environ["LOOM_TEST_FOLDER"]}, f"freed:{room}:{result}")
+
+
+@tool(compensate=_free)
+async def book(room: str) -> str:
+    """Book a room."""
+    _trace({"folder": os.environ["LOOM_TEST_FOLDER"]}, f"booked:{room}")
+    return "number-1"
+
+
+@tool(effect="read")
+async def ponder() -> str:
+    """Think for ever."""
+    _trace({"folder": os.environ["LOOM_TEST_FOLDER"]}, "pondering")
+    await anyio.sleep_forever()
+    return "never"
+
+
+def _book(messages: list[Message]) -> ScriptedTurn:
+    done = sum(message.role is Role.TOOL for message in messages)
+    calls = [ToolCall(id="1", tool="book", args={"room": "red"}), ToolCall(id="2", tool="ponder", args={})]
+    return ScriptedTurn(tool_calls=[calls[done]]) if done < len(calls) else ScriptedTurn("done")
+
+
+register(Agent("Book.", name="booker", model=ScriptedModel([_book] * 10_000), tools=[book, ponder]))
