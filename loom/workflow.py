@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from agents.core.workflow import START as START
     from agents.core.workflow import Workflow as Workflow
     from agents.core.workflow import WorkflowResult as WorkflowResult
+    from agents.core.workflow import sleep as sleep
     from agents.core.workflow import step as step
 
 HOMES = {
@@ -18,6 +19,7 @@ HOMES = {
     "START": "agents.core.workflow",
     "Workflow": "agents.core.workflow",
     "WorkflowResult": "agents.core.workflow",
+    "sleep": "agents.core.workflow",
     "step": "agents.core.workflow",
 }
 
@@ -26,6 +28,7 @@ __all__ = [
     "START",
     "Workflow",
     "WorkflowResult",
+    "sleep",
     "step",
 ]
 

@@ -21,6 +21,7 @@ from loom import (
     register,
     tool,
 )
+from loom.workflow import sleep
 
 
 async def first(value: dict[str, str]) -> dict[str, str]:
@@ -49,6 +50,7 @@ def _trace(value: dict[str, str], step: str) -> dict[str, str]:
 
 
 register(Workflow.chain([first, slow, last], name="three-steps"))
+register(Workflow.chain([first, sleep("nap", 8), last], name="napper"))
 
 
 @tool(effect="read")

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 
+import anyio
 from pydantic import ValidationError
 
 from agents.core import threads
@@ -20,6 +22,7 @@ from agents.core.runtime.written import codec_for, written
 from loom.errors import NonDeterminism, RuntimeJournalError
 from loom.events import Event, Kind, Record, record_of
 from loom.ids import deterministic_hash
+from loom.messages import utcnow
 
 # The last segment of a step's path says what it is: `model`, `tool:call_2`, `recall`, or any other word.
 _KINDS: dict[str, tuple[str | None, str]] = {
@@ -149,6 +152,18 @@ class JournalSession:
     @staticmethod
     def _record_of_end(name: str, value: Any, **more: Any) -> Record:
         return Record(kind=_KINDS[_kind_of(name)][1], step_key=name, data={"value": written(value), **more})
+
+    async def sleep(self, name: str, seconds: float) -> None:
+        """Let time pass, counted from the first time that the run came here: a replay sleeps what is left of it."""
+
+        async def wakes_at() -> datetime:
+            return utcnow() + timedelta(seconds=seconds)
+
+        await self._wait_until(name, await self.step(name, wakes_at))
+
+    async def _wait_until(self, name: str, moment: datetime) -> None:
+        """Wait here; a session whose run can be suspended does that instead."""
+        await anyio.sleep(max(0.0, (moment - utcnow()).total_seconds()))
 
     def note(self, event: Event) -> None:
         """Write an event that is no step. What a replay says again is not written again."""

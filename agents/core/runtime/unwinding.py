@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from agents.core.runtime.journal import Journal, JournalSession
 from agents.core.runtime.suspended import Suspended
 from loom.events import Event, Kind, Record
-from loom.messages import ToolCall, ToolResult
+from loom.messages import ToolCall, ToolResult, utcnow
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +93,10 @@ class UnwindingSession(JournalSession):
             raise Suspended([name])
         async for item in super().stream_step(name, fn, *args, **kwargs):
             yield item
+
+    async def _wait_until(self, name: str, moment: datetime) -> None:
+        if moment > utcnow():  # it was asleep when it was cancelled
+            raise Suspended([name])
 
     def note(self, event: Event) -> None:
         """Nothing new happens here."""

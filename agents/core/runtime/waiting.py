@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from uuid_utils.compat import uuid7
@@ -15,7 +16,7 @@ from governance.core.approvals import Decision, decision_from
 from governance.core.gate import Ask
 from loom.errors import NonDeterminism
 from loom.events import Kind, Record
-from loom.messages import ToolCall
+from loom.messages import ToolCall, utcnow
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,10 @@ class WaitingSession(JournalSession):
             self._journal.post(record)
             self._asked[step] = record
         return Suspended([step])
+
+    async def _wait_until(self, name: str, moment: datetime) -> None:
+        if moment > utcnow():
+            raise Suspended([name], moment)
 
     def doubt_about(self, name: str) -> str:
         """The step of the question what became of a call. Each time that the call is cut off it is another question."""

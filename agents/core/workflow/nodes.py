@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 from typing import Any
 
@@ -23,6 +24,8 @@ class End(Enum):
     def __repr__(self) -> str:
         return repr(self.value)
 
+
+LONGEST_SLEEP_SECONDS = 366 * 24 * 3600
 
 START, END = End.START, End.END
 Target = str | End
@@ -49,6 +52,14 @@ class FanOut:
 
 
 @dataclass(frozen=True)
+class Sleep:
+    """A step that lets time pass and hands on what it was given."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Choice:
     """Where to go by what a function says about a value."""
 
@@ -59,9 +70,21 @@ class Choice:
 
 def check_step(name: str, candidate: StepLike) -> None:
     """Raise TypeError for something that cannot be a step."""
-    if isinstance(candidate, FanOut | Tool) or callable(candidate) or hasattr(candidate, "answer"):
+    if isinstance(candidate, FanOut | Sleep | Tool) or callable(candidate) or hasattr(candidate, "answer"):
         return
     raise TypeError(f"step {name!r} is a function, a tool, an agent or a workflow, not {type(candidate).__name__}")
+
+
+def sleep(name: str, duration: float | timedelta) -> Sleep:
+    """A step that waits for so many seconds, counted from when the run first comes to it.
+
+    On the platform the run holds no worker meanwhile, however long it is, and no crash makes it wait again. Raises
+    ValueError for a time that is none, or longer than a year.
+    """
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+    if not 0 <= seconds <= LONGEST_SLEEP_SECONDS:  # nor NaN
+        raise ValueError(f"sleep {name!r} takes 0 to {LONGEST_SLEEP_SECONDS} seconds, not {seconds}")
+    return Sleep(name, seconds)
 
 
 def name_of(candidate: StepLike) -> str:

@@ -20,11 +20,12 @@ from agents.core.ambient import Ambient
 from agents.core.architectures.base import AgentSession
 from agents.core.concurrency import together
 from agents.core.runtime.base import key_of
+from agents.core.runtime.journal import JournalSession
 from agents.core.threads import in_thread
 from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.tool import Tool
 from agents.core.wiring import bare_dependencies, under_budget
-from agents.core.workflow.nodes import START, Choice, FanOut, Node, StepLike, Target, name_of
+from agents.core.workflow.nodes import START, Choice, FanOut, Node, Sleep, StepLike, Target, name_of
 from audit.core.telemetry import NoTelemetry
 from governance.core.retry import compute_backoff
 from loom.context import set_run_context
@@ -236,6 +237,9 @@ class WorkflowRun:
     async def _take(self, step: StepLike, value: Any, name: str) -> Any:
         if isinstance(step, FanOut):
             return await self._fan_out(step, value, name)
+        if isinstance(step, Sleep):
+            await self._sleep(step, name)
+            return value
         if isinstance(step, Tool):
             return await self._call_tool(step, value, name)
         if isinstance(step, Agent):
@@ -252,6 +256,13 @@ class WorkflowRun:
         work = [partial(self._take, node.step, value, f"{name}/step:{node.name}") for node in step.nodes]
         outputs = await together(work, limit=step.concurrency)
         return outputs if step.merge is None else step.merge(outputs)
+
+    async def _sleep(self, step: Sleep, name: str) -> None:
+        session = self._ambient.runtime
+        if isinstance(session, JournalSession):
+            await session.sleep(self._ambient.path + name, step.seconds)
+        else:
+            await anyio.sleep(step.seconds)
 
     async def _call(self, function: StepLike, value: Any, name: str) -> Any:
         """Call a function of one value: an async one here, another one in a thread. It is one step of the journal.
