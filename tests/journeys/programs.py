@@ -53,6 +53,34 @@ register(Workflow.chain([first, slow, last], name="three-steps"))
 register(Workflow.chain([first, sleep("nap", 8), last], name="napper"))
 
 
+async def second(value: dict[str, str]) -> dict[str, str]:
+    return _trace(value, "second")
+
+
+@tool(effect="keyed")
+async def book(folder: str) -> str:
+    """Fails while the file `broken` is there."""
+    _trace({"folder": folder}, f"book:{get_run_context().idempotency_key}")
+    if Path(folder, "broken").exists():
+        raise RuntimeError("the airline is closed")
+    return "booked"
+
+
+register(Workflow.chain([first, second, book], name="trip"))
+
+
+@tool(effect="irreversible")
+async def ignite(folder: str) -> str:
+    """Fails while the file `broken` is there."""
+    _trace({"folder": folder}, "ignite")
+    if Path(folder, "broken").exists():
+        raise RuntimeError("no spark was seen")
+    return "ignited"
+
+
+register(Workflow.chain([ignite], name="launch"))
+
+
 @tool(effect="read")
 async def weather(city: str) -> str:
     """The weather in a city."""
@@ -68,6 +96,14 @@ def _answer(messages: list[Message]) -> ScriptedTurn:
 
 
 register(Agent("Say what the weather is.", name="forecaster", model=ScriptedModel([_answer] * 1000), tools=[weather]))
+
+
+def _loudly(messages: list[Message]) -> ScriptedTurn:
+    return ScriptedTurn(f"the report says: {messages[-1].content}".upper())
+
+
+LOUD = ScriptedModel([_loudly] * 1000)
+register(Agent("Say it loudly.", name="loud-forecaster", model=LOUD, tools=[weather]))
 register(Agent("Say it slowly.", name="slow-echo", model=EchoModel(chunk_delay_s=0.15)))
 register(Agent("Say it at once.", name="quick-echo", model=EchoModel()))
 
