@@ -31,6 +31,7 @@ from agents.adapters import Conversation, JournalWriter, Listener
 from agents.core import faults
 from agents.core.ambient import Ambient
 from agents.core.runtime import engine
+from agents.core.runtime.brake import Brake
 from agents.core.runtime.deadline import WithinDeadline
 from agents.core.runtime.journal import JournalSession
 from agents.core.runtime.unwinding import UnwindingSession
@@ -48,6 +49,7 @@ HEED_SECONDS = 1.0
 MOST_CRASHES = 5
 TICK_SECONDS = 2.0
 _BATCH = 32
+_REST_SECONDS = 0.1
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +63,10 @@ class DeadLetter(LoomError):
 class Worker:
     """What this process holds. `wake` and `stop` may be called from any thread."""
 
-    def __init__(self, concurrency: int, lease_seconds: float) -> None:
+    def __init__(self, concurrency: int, lease_seconds: float, grace_seconds: float = 0.0) -> None:
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
-        self._concurrency, self._lease_seconds = concurrency, lease_seconds
+        self._concurrency, self._lease_seconds, self._grace_seconds = concurrency, lease_seconds, grace_seconds
+        self._brakes: dict[tuple[UUID, int], Brake] = {}
         self._dropped: set[UUID] = set()
         self._held: dict[tuple[UUID, int], anyio.CancelScope] = {}
         self._draining = False
@@ -80,9 +83,9 @@ class Worker:
         self._look.set()
 
     def drain(self) -> None:
-        """Take no more work, stop at the next await, and give the leases back."""
+        """Take no more work, finish the steps in hand while there is time, and give the leases back."""
         self._draining = True
-        self._scope.cancel()
+        self.wake()
 
     async def run(self) -> None:
         """Look for work until drained."""
@@ -95,8 +98,10 @@ class Worker:
                     for claim in claimed:
                         self._held[claim.run_id, claim.fence] = anyio.CancelScope()
                         group.start_soon(self._advance, claim, writer, group)
-                    if len(claimed) < _BATCH:
+                    if len(claimed) < _BATCH and not self._draining:
                         await self._wait()
+                await self._come_to_rest()
+                self._scope.cancel()
         with anyio.CancelScope(shield=True):
             await scheduler_unit(services.release_runs)(owner=self.owner)
 
@@ -123,6 +128,26 @@ class Worker:
             await scheduler_unit(services.release_runs)(owner=self.owner, run_ids=dropped)
             self._dropped.difference_update(dropped)
 
+    async def _come_to_rest(self) -> None:
+        """Let the steps in hand end, and give back each run as soon as it has none."""
+        for brake in self._brakes.values():
+            brake.pull()
+        at_rest: set[UUID] = set()
+        with anyio.move_on_after(self._grace_seconds):
+            while any(brake.in_hand for brake in self._brakes.values()):
+                resting = {run_id for (run_id, _), brake in self._brakes.items() if not brake.in_hand} - at_rest
+                if resting:
+                    await self._release(resting)
+                    at_rest |= resting
+                await anyio.sleep(_REST_SECONDS)
+
+    async def _release(self, run_ids: set[UUID]) -> None:
+        try:
+            await scheduler_unit(services.release_runs)(owner=self.owner, run_ids=run_ids)
+            await anyio.to_thread.run_sync(queue.wake_workers)
+        except DatabaseFailure:
+            log.exception("runs are not given back yet")
+
     async def _heed(self) -> None:
         """Stop the runs that somebody has cancelled: whatever they wait for is cancelled at once."""
         while True:
@@ -142,12 +167,15 @@ class Worker:
 
     async def _advance(self, claim: Claim, writer: JournalWriter, group: TaskGroup) -> None:
         held = (claim.run_id, claim.fence)
+        brake = self._brakes[held] = Brake()
+        if self._draining:
+            brake.pull()
         try:
             with self._held[held] as scope:
                 if claim.status == Run.Status.CANCELLING:
                     scope.cancel()
                     await anyio.lowlevel.checkpoint()
-                await _advance_or_fail(claim, writer, group)
+                await _advance_or_fail(claim, writer, group, brake)
             if scope.cancelled_caught:
                 await unwind_run(claim, writer)
         except (Unavailable, DatabaseFailure) as error:  # not the run's fault: it goes on when the database is back
@@ -158,20 +186,23 @@ class Worker:
         finally:
             was_full = len(self._held) >= self._concurrency
             self._held.pop(held, None)
+            self._brakes.pop(held, None)
             # A wake-up that came meanwhile found no room, or not for a run that is watched; else each brings its own.
             if was_full or claim.is_limited or claim.crashes or claim.run_id in self._dropped:
                 self.wake()
 
 
-async def _advance_or_fail(claim: Claim, writer: JournalWriter, group: TaskGroup) -> None:
+async def _advance_or_fail(claim: Claim, writer: JournalWriter, group: TaskGroup, brake: Brake) -> None:
     try:
         faults.reach("after_claim")
-        await advance_run(claim, writer, group)
+        await advance_run(claim, writer, group, brake)
     except Invalid as error:  # it would end the same way at every attempt
         await _fail(claim, error)
 
 
-async def advance_run(claim: Claim, writer: JournalWriter, group: TaskGroup) -> engine.Outcome:
+async def advance_run(
+    claim: Claim, writer: JournalWriter, group: TaskGroup, brake: Brake | None = None
+) -> engine.Outcome:
     """Take a claimed run from wherever its journal stops to its end or to a wait."""
     tenant_id, run_id = claim.tenant_id, claim.run_id
     group.start_soon(stream.nudge, tenant_id, run_id, claim.last_seq, Kind.RUN_RESUMED)  # lists show that it runs
@@ -189,6 +220,7 @@ async def advance_run(claim: Claim, writer: JournalWriter, group: TaskGroup) -> 
     if claim.seconds_left is not None:
         program = WithinDeadline(program, claim.seconds_left)
     session = WaitingSession(claim.session_id, journal, recorded)
+    session.brake = brake or session.brake
     ambient = _surroundings(claim, session, Listener(session, tenant_id, run_id, group))
     return await engine.advance(program, claim.input, ambient, journal, output_schema=claim.output_schema)
 
@@ -257,7 +289,8 @@ class Process:
         self._portal = self._loop.enter_context(
             anyio.from_thread.start_blocking_portal("asyncio", {"use_uvloop": True}, name="runs")
         )
-        self.worker = self._portal.call(partial(Worker, settings.LOOM.worker_concurrency, lease_seconds))
+        grace_seconds = settings.LOOM.grace_seconds
+        self.worker = self._portal.call(partial(Worker, settings.LOOM.worker_concurrency, lease_seconds, grace_seconds))
         self._running = self._portal.start_task_soon(self.worker.run)
         self._running.add_done_callback(_end_with)
         self._stopping = threading.Event()
@@ -278,7 +311,7 @@ class Process:
     def stop(self) -> None:
         """Drain: the leases are given back, so another process goes on at once."""
         self._portal.start_task_soon(self._call, self.worker.drain)
-        self._running.result(timeout=settings.LOOM.lease_seconds)
+        self._running.result(timeout=settings.LOOM.grace_seconds + settings.LOOM.lease_seconds)
         self._stopping.set()
         self._loop.close()
 

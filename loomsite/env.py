@@ -80,6 +80,9 @@ class Env(BaseSettings):
     lease_seconds: int = Field(
         30, validation_alias="LOOM_LEASE_SECONDS", ge=2, le=3600, description="a number of seconds from 2 to 3600"
     )
+    grace_seconds: float = Field(
+        5, validation_alias="LOOM_GRACE_SECONDS", ge=0, le=3600, description="a number of seconds from 0 to 3600"
+    )
     sandbox: Literal["strict", "degraded"] = Field(
         "strict", validation_alias="LOOM_SANDBOX", description="strict or degraded"
     )

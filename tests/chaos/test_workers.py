@@ -21,7 +21,7 @@ def _runs(prefix: str, number: int, seconds: float) -> list[dict[str, object]]:
     return [{"name": f"{prefix}-{each}", "seconds": seconds} for each in range(number)]
 
 
-def test_a_rolling_restart_loses_nothing_and_waits_for_no_lease(tenant: drive.Tenant) -> None:
+def test_a_rolling_restart_loses_nothing_repeats_nothing_and_waits_for_no_lease(tenant: drive.Tenant) -> None:
     arena = tenant.arena
     workers = [arena.worker(lease_seconds=600) for _ in range(2)]
     arena.ready(*workers)
@@ -36,6 +36,10 @@ def test_a_rolling_restart_loses_nothing_and_waits_for_no_lease(tenant: drive.Te
 
     assert set(tenant.finish(ids).values()) == {"succeeded"}
     assert tenant.rows("SELECT DISTINCT crashes FROM agents_run WHERE id = ANY(%s::uuid[])", ids) == [(0,)]
+    steps = [line.split()[:2] for line in (arena.folder / "steps").read_text().splitlines()]
+    waits = Counter(name for step, name in steps if step == "wait" and name.startswith("rolling-"))
+    assert waits.keys() == {f"rolling-{number}" for number in range(len(ids))}
+    assert set(waits.values()) == {1}
 
 
 def test_a_run_that_kills_its_workers_becomes_a_dead_letter_and_the_others_are_done(tenant: drive.Tenant) -> None:

@@ -74,6 +74,7 @@ def test_a_worker_that_is_asked_to_end_gives_its_run_back_at_once(
     ann: Caller, fleet: Fleet, acme: Any, tmp_path: Path, wait_for: Callable[..., None]
 ) -> None:
     fleet.env["LOOM_LEASE_SECONDS"] = "600"  # so it is not the lease's end that frees the run
+    fleet.env["LOOM_GRACE_SECONDS"] = "1"  # its step takes longer
     run_id, holder = _begin_slow_step(ann, fleet, acme, tmp_path, wait_for)
 
     asked_at = time.monotonic()

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from agents.core import threads
 from agents.core.runtime.base import Signals
+from agents.core.runtime.brake import Brake
 from agents.core.runtime.written import codec_for, written
 from loom.errors import NonDeterminism, RuntimeJournalError
 from loom.events import Event, Kind, Record, record_of
@@ -57,6 +58,7 @@ class JournalSession:
     def __init__(self, session_id: str, journal: Journal, recorded: Sequence[Record] = ()) -> None:
         self.id = session_id
         self.name = "journal"
+        self.brake = Brake()
         self._journal = journal
         self._started = {r.step_key: r for r in recorded if r.kind in BEGINNINGS}
         self._completed = {r.step_key: r for r in recorded if r.kind in ENDS and "value" in r.data}
@@ -97,8 +99,13 @@ class JournalSession:
         intent = _intent(fn, args, kwargs)
         self._check(name, intent)
         if (after := self._completed.get(name)) is None:
-            await self._begin(name, intent, {"idempotency_key": idempotency_key} if idempotency_key else {})
-            after = await self._taken(name, intent, partial(fn, *args, **kwargs))
+            extra = {"idempotency_key": idempotency_key} if idempotency_key else {}
+            await self.brake.enter()
+            try:
+                await self._begin(name, intent, extra)
+                after = await self._taken(name, intent, partial(fn, *args, **kwargs))
+            finally:
+                self.brake.leave()
         try:
             return codec_for(fn).validate_python(after.data["value"])
         except ValidationError as error:
@@ -125,12 +132,16 @@ class JournalSession:
             for item in after.data["value"]:
                 yield item
             return
-        await self._begin(name, intent, {})
-        items = []
-        async for item in fn(*args, **kwargs):
-            items.append(written(item))
-            yield items[-1]
-        self._end(name, items, stream=True)
+        await self.brake.enter()
+        try:
+            await self._begin(name, intent, {})
+            items = []
+            async for item in fn(*args, **kwargs):
+                items.append(written(item))
+                yield items[-1]
+            self._end(name, items, stream=True)
+        finally:
+            self.brake.leave()
 
     def _check(self, name: str, intent: dict[str, Any]) -> None:
         if (before := self._started.get(name)) is not None:

@@ -314,3 +314,36 @@ async def test_cancelling_a_step_records_nothing_of_it() -> None:
     with anyio.move_on_after(0.01):
         await JournalSession("s", journal).step("step:a#1", anyio.sleep, 5)
     assert len(journal.texts) == 1
+
+
+async def test_a_run_that_is_brought_to_rest_finishes_its_step_and_begins_no_other() -> None:
+    journal = ListJournal()
+    session = JournalSession("s", journal)
+    begun, may_end = anyio.Event(), anyio.Event()
+
+    async def first() -> str:
+        begun.set()
+        await may_end.wait()
+        return "done"
+
+    async def second() -> str:
+        raise AssertionError("it must not begin")
+
+    async def both() -> None:
+        await session.step("step:one", first)
+        await session.step("step:two", second)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(both)
+        await begun.wait()
+        session.brake.pull()
+        assert session.brake.in_hand == 1
+        may_end.set()
+        await anyio.wait_all_tasks_blocked()
+        assert session.brake.in_hand == 0
+        group.cancel_scope.cancel()
+
+    assert [(record.kind, record.step_key) for record in journal.records] == [
+        ("architecture.step.started", "step:one"),
+        ("architecture.step.completed", "step:one"),
+    ]
