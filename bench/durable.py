@@ -4,6 +4,7 @@ LangGraph's PostgreSQL checkpointer, on the same server in the same minutes."""
 from __future__ import annotations
 
 import os
+import time
 from contextlib import ExitStack
 from statistics import median
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import sql
 
-from bench.deployment import Deployment, deployed
+from bench.deployment import Deployment, cpu_seconds, deployed
 from bench.measure import Report
 from bench.peers import Driver, Framework, Missing
 
@@ -50,10 +51,15 @@ def _steps(report: Report, drivers: dict[str, Driver], scenario: str, goal: floa
     asked = [("loom, platform", drivers["loom"], f"platform_{scenario}"), ("loom, SDK", drivers["loom"], scenario)]
     asked += [(name, driver, scenario) for name, driver in drivers.items() if name != "loom"]
     found: dict[str, list[float]] = {who: [] for who, _, _ in asked}
+    used: dict[str, list[float]] = {who: [] for who, _, _ in asked}
     for _ in range(rounds):
         for who, driver, name in asked:
             try:
-                found[who].append(1 / driver.run(name, seconds))
+                began, before = time.perf_counter(), cpu_seconds(driver.pid)
+                each = driver.run(name, seconds)
+                share = (cpu_seconds(driver.pid) - before) / (time.perf_counter() - began)
+                found[who].append(1 / each)
+                used[who].append(1000 * each * share)
             except Missing as error:
                 report.skipped[f"{who}, {scenario}"] = str(error)
     best = max((median(rates) for who, rates in found.items() if rates and not who.startswith("loom")), default=None)
@@ -65,6 +71,7 @@ def _steps(report: Report, drivers: dict[str, Driver], scenario: str, goal: floa
                 f"durable steps, {scenario}", who, rates, "steps/s",
                 more_is_better=True, goal=goal if is_ours else None, **beside,
             )  # fmt: skip
+            report.add(f"processor of the program, {scenario}", who, used[who], "ms each step")
 
 
 def _overhead(report: Report, loom: Driver, seconds: float, rounds: int) -> None:

@@ -99,6 +99,10 @@ class Driver:
         )
         self.scenarios: Sequence[str] = self._read()["scenarios"]
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def run(self, scenario: str, seconds: float) -> float:
         """Seconds per operation. Raises Missing when the framework fails at it."""
         assert self._process.stdin is not None
