@@ -41,6 +41,10 @@ UNION ALL
 SELECT 'I7 only a run under way is leased', r.id::text, r.status || ' until ' || r.lease_until
 FROM agents_run r WHERE r.lease_until IS NOT NULL AND r.status NOT IN ('running', 'cancelling')
 UNION ALL
+SELECT 'I9 nobody is asked for a run that is over', r.id::text, a.step_key
+FROM agents_run r JOIN governance_approval a ON a.run_id = r.id AND a.status = 'pending'
+WHERE r.status IN ('succeeded', 'failed', 'cancelled')
+UNION ALL
 SELECT 'I8 an idempotency key is charged once', key, count(*)::text FROM chaos_charge GROUP BY key HAVING count(*) > 1
 UNION ALL
 SELECT 'I8 a step in our database is done once', name, count(*)::text FROM chaos_count GROUP BY name HAVING count(*) > 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import anyio
 from anyio import create_task_group
@@ -13,6 +14,7 @@ from agents.adapters import JournalWriter
 from agents.core.runtime.writer import Append
 from agents.models import Run
 from governance import tenancy
+from governance.models import Approval
 from loom.events import Record
 
 
@@ -158,3 +160,24 @@ def test_a_cancelled_run_that_kills_workers_while_it_is_undone_is_left_to_a_pers
     with acme.scope():
         run = Run.objects.get(pk=claim.run_id)
     assert (run.status, run.error["code"]) == ("failed", "dead_letter")
+
+
+def test_a_worker_that_has_lost_its_run_asks_nobody_anything(acme: Any) -> None:
+    (claim,) = _held(acme, 1)
+    _die(claim)
+    assert _claimed_again(claim)
+    question = {
+        "approval_id": str(uuid4()), "kind": "call", "call_id": "call_1", "tool": "pay", "args": {}, "args_hash": "0",
+        "schema": {}, "effect": "keyed", "destructive": False, "reason": "", "policy": None,
+    }  # fmt: skip
+    records = [
+        Record(kind="approval.requested", step_key="turn:1/tool:call_1", data=question),
+        Record(kind="run.waiting", data={"steps": ["turn:1/tool:call_1"]}),
+    ]
+
+    with acme.scope():
+        assert services.append_events([Append(claim.run_id, claim.fence, records)]) == {}
+        assert not Approval.objects.filter(run_id=claim.run_id).exists()
+        run = Run.objects.get(pk=claim.run_id)
+
+    assert (run.status, run.last_seq, run.waiting_for) == ("running", 1, [])
