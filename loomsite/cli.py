@@ -15,10 +15,11 @@ from typing import Any
 from uuid import UUID
 
 from loom.errors import LoomError
-from loomsite import commands
+from loomsite import commands, steering
 
 STATUSES = ("queued", "running", "waiting", "cancelling", "succeeded", "failed", "cancelled")
-SCOPES = ("read", "run", "admin")
+SCOPES = ("read", "run", "approve", "admin")
+QUESTION_STATUSES = ("pending", "approved", "edited", "rejected", "responded", "expired", "superseded")
 INTERRUPTED, BROKEN_PIPE = 130, 141  # what a shell says of programs that SIGINT and SIGPIPE ended
 
 
@@ -47,6 +48,8 @@ EXAMPLES = """\
 examples:
   loom run assistant "Say hello in French." --follow
   loom runs list --status failed --limit 5
+  loom runs retry ID
+  loom approvals list
   loom agents push translator.toml --promote production
   loom doctor
 
@@ -65,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     _run_words(words)
     runs = _group(words, "runs", "list, show and watch runs")
     _runs_words(runs)
+    _steering_words(runs)
+    _approvals_words(_group(words, "approvals", "list, show and decide what runs ask people"))
     _agents_words(_group(words, "agents", "list, show, push and promote agents"))
     _keys_words(_group(words, "keys", "list, create and revoke API keys"))
     _add(words, "doctor", "say what works, what does not, and what to do", commands.doctor, "loom doctor")
@@ -83,6 +88,81 @@ def _run_words(words: Any) -> None:
     run.add_argument("--session", help="the conversation to go on with")
     run.add_argument("--follow", action="store_true", help="print what happens and then the answer; fail if it fails")
     run.add_argument("--json-input", action="store_true", help="the input is a JSON object")
+
+
+def _steering_words(words: Any) -> None:
+    cancelled = _add(
+        words, "cancel", "end a run", steering.cancel_run, 'loom runs cancel ID --reason "wrong customer" --compensate'
+    )
+    cancelled.add_argument("id", type=_id)
+    cancelled.add_argument("--reason", default="", help="why, for whoever looks at the run")
+    cancelled.add_argument("--compensate", action="store_true", help="undo what its tools have done and can undo")
+    retried = _add(
+        words, "retry", "go on with an ended run in a new one", steering.retry_run,
+        "loom runs retry ID", "loom runs retry ID --from 12 --yes",
+    )  # fmt: skip
+    retried.add_argument("id", type=_id)
+    retried.add_argument(
+        "--from", dest="from_seq", metavar="SEQ", type=_count,
+        help="do this event and what follows again (else what was unfinished); `loom runs events` has the numbers",
+    )  # fmt: skip
+    forked = _add(
+        words, "fork", "go on otherwise in a new run", steering.fork_run,
+        "loom runs fork ID --at 1 --input 'Ask this instead.'",
+        """loom runs fork ID --at 7 --tool-result '{"temperature": 3}'""",
+        "loom runs fork ID --at 5 --message 'I do not know.' --agent-version 4",
+    )  # fmt: skip
+    forked.add_argument("id", type=_id)
+    forked.add_argument(
+        "--at", dest="at_seq", metavar="SEQ", type=_count, required=True,
+        help="the event to change, or without a change the first one to do again",
+    )  # fmt: skip
+    edit = forked.add_mutually_exclusive_group()
+    edit.add_argument("--input", help="what to ask instead (run.started): text or a JSON object")
+    edit.add_argument(
+        "--tool-result", metavar="VALUE", help="what the tool shall have said (tool.completed): JSON or text"
+    )
+    edit.add_argument(
+        "--message", help="what the model shall have said (model.completed): text, or JSON with `text` and `tool_calls`"
+    )
+    forked.add_argument("--agent-version", metavar="N", type=_count, help="go on with this version of the agent")
+    for parser in (retried, forked):
+        _yes(parser)
+
+
+def _approvals_words(words: Any) -> None:
+    listed = _add(
+        words, "list", "what is waiting for an answer", steering.list_approvals,
+        "loom approvals list", "loom approvals list --run ID --status approved",
+    )  # fmt: skip
+    listed.add_argument(
+        "--status", action="append", choices=QUESTION_STATUSES, help="(pending) may be given repeatedly"
+    )
+    listed.add_argument("--run", metavar="ID", type=_id, help="of one run")
+    listed.add_argument("--limit", type=_count, default=20, help="at most so many (20)")
+    shown = _add(words, "show", "one question, in full", steering.show_approval, "loom approvals show ID")
+    shown.add_argument("id", type=_id)
+    decisions = {
+        "approve": ("let the call be made as it is shown", "loom approvals approve ID"),
+        "edit": ("let the call be made with other arguments", """loom approvals edit ID --args '{"amount": 5}'"""),
+        "reject": ("keep the call from being made", 'loom approvals reject ID --reason "over the limit"'),
+        "respond": ("answer the model in the tool's place", 'loom approvals respond ID "It was paid last week."'),
+    }
+    for decision, (about, example) in decisions.items():
+        parser = _add(words, decision, about, steering.decide, example)
+        parser.set_defaults(decision=decision)
+        parser.add_argument("id", type=_id)
+        if decision == "edit":
+            parser.add_argument("--args", required=True, metavar="JSON", help="all the arguments, as one JSON object")
+        if decision == "respond":
+            parser.add_argument("response", help="what the model reads")
+        parser.add_argument("--reason", default="", help="why; after `reject` the model reads it")
+        parser.add_argument("--args-hash", metavar="HASH", help="decide about what `show` said, without being asked")
+        _yes(parser)
+
+
+def _yes(parser: Any) -> None:
+    parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _runs_words(words: Any) -> None:

@@ -46,7 +46,7 @@ def _key() -> str | None:
         return None
 
 
-def _online(command: Callable[[httpx2.Client, Args], int | None]) -> Callable[[Args], int | None]:
+def online(command: Callable[[httpx2.Client, Args], int | None]) -> Callable[[Args], int | None]:
     """A command that talks to the platform under our key."""
 
     @wraps(command)
@@ -63,20 +63,20 @@ def _online(command: Callable[[httpx2.Client, Args], int | None]) -> Callable[[A
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 
-@_online
+@online
 def start_run(http: httpx2.Client, args: Args) -> int | None:
     body = {"agent": args.agent, "input": _input(args), "user_id": args.user, "session_id": args.session}
     run = call(http, "POST", "/runs", json=body)
     if not args.follow:
-        _show(args, run, f"{run['id']} {run['status']}: watch it with `loom runs events {run['id']} --follow`")
+        show(args, run, f"{run['id']} {run['status']}: watch it with `loom runs events {run['id']} --follow`")
         return 0
     hint(f"run {run['id']}")
     _watch(http, args, run["id"], 0)
     run = call(http, "GET", f"/runs/{run['id']}")
     if args.json:
-        _say(json.dumps(run))
+        say(json.dumps(run))
     elif run["status"] == "succeeded":
-        _say(f"\n{plain(run['output'] or '')}")
+        say(f"\n{plain(run['output'] or '')}")
     if run["status"] == "succeeded":
         return 0
     reason = (run["error"] or {}).get("message") or "no reason was given"
@@ -98,10 +98,10 @@ def _input(args: Args) -> Any:
         raise Invalid(f"the input is not JSON: {error}") from error
 
 
-@_online
+@online
 def list_runs(http: httpx2.Client, args: Args) -> None:
     found = items(http, "/runs", limit=args.limit, status=args.status, agent=args.agent, user_id=args.user)
-    _show_rows(args, found, _run_row)
+    show_rows(args, found, _run_row)
 
 
 def _run_row(run: dict[str, Any]) -> dict[str, str]:
@@ -110,20 +110,20 @@ def _run_row(run: dict[str, Any]) -> dict[str, str]:
         "status": run["status"],
         "agent": f"{run['agent']}@{run['agent_version']}",
         "user": one_line(run["user_id"] or "", 20),
-        "created": _time(run["created_at"]),
+        "created": moment(run["created_at"]),
         "input": one_line(run["input"], 50),
     }
 
 
-@_online
+@online
 def show_run(http: httpx2.Client, args: Args) -> None:
     run = call(http, "GET", f"/runs/{args.id}")
     usage = run["usage"]
     facts = {
         **_run_row(run),
         "session": run["session_id"],
-        "started": _time(run["started_at"]),
-        "finished": _time(run["finished_at"]),
+        "started": moment(run["started_at"]),
+        "finished": moment(run["finished_at"]),
         "turns": str(run["turns"]),
         "tokens": f"{usage['input_tokens']} in, {usage['output_tokens']} out, {usage['cost_usd']:.4f} USD",
         "waiting for": ", ".join(run["waiting_for"]),
@@ -131,10 +131,10 @@ def show_run(http: httpx2.Client, args: Args) -> None:
         "error": one_line(run["error"] or "", 2000),
         "output": plain(run["output"] or ""),
     }
-    _show(args, run, card(facts))
+    show(args, run, card(facts))
 
 
-@_online
+@online
 def list_events(http: httpx2.Client, args: Args) -> None:
     run_id = args.id
     if args.follow:
@@ -143,10 +143,10 @@ def list_events(http: httpx2.Client, args: Args) -> None:
         return
     events = journal(http, run_id, after=args.after)
     if args.json:
-        _say(json.dumps(list(events), indent=2))
+        say(json.dumps(list(events), indent=2))
         return
     for event in events:
-        _say(event_line(event, _clock(event)))
+        say(event_line(event, _clock(event)))
 
 
 def _watch(http: httpx2.Client, args: Args, run_id: str, after: int) -> None:
@@ -164,9 +164,9 @@ def _watch(http: httpx2.Client, args: Args, run_id: str, after: int) -> None:
 # --- agents -----------------------------------------------------------------------------------------------------------
 
 
-@_online
+@online
 def list_agents(http: httpx2.Client, args: Args) -> None:
-    _show_rows(args, items(http, "/agents"), _agent_row)
+    show_rows(args, items(http, "/agents"), _agent_row)
 
 
 def _agent_row(agent: dict[str, Any]) -> dict[str, str]:
@@ -174,11 +174,11 @@ def _agent_row(agent: dict[str, Any]) -> dict[str, str]:
         "slug": agent["slug"],
         "name": one_line(agent["name"], 40),
         "labels": ", ".join(f"{label} @{number}" for label, number in sorted(agent["labels"].items())),
-        "created": _time(agent["created_at"]),
+        "created": moment(agent["created_at"]),
     }
 
 
-@_online
+@online
 def show_agent(http: httpx2.Client, args: Args) -> None:
     path = f"/agents/{_part(args.slug)}"
     agent = call(http, "GET", path)
@@ -187,17 +187,17 @@ def show_agent(http: httpx2.Client, args: Args) -> None:
         {
             "version": str(version["number"]),
             "labels": ", ".join(version["labels"]),
-            "created": _time(version["created_at"]),
+            "created": moment(version["created_at"]),
             "by": version["created_by"],
         }
         for version in versions
     ]
     spec = plain(json.dumps(versions[0]["spec"], indent=2, ensure_ascii=False))
     text = f"{card(_agent_row(agent) | {'about': one_line(agent['description'])})}\n\n{table(rows)}"
-    _show(args, {**agent, "versions": versions}, f"{text}\n\nversion {versions[0]['number']}:\n{spec}")
+    show(args, {**agent, "versions": versions}, f"{text}\n\nversion {versions[0]['number']}:\n{spec}")
 
 
-@_online
+@online
 def push_agent(http: httpx2.Client, args: Args) -> None:
     spec = _read_spec(args.file)
     slug = _slug(args.slug or spec.get("name") or Path(args.file).stem)
@@ -213,7 +213,7 @@ def push_agent(http: httpx2.Client, args: Args) -> None:
         agent = call(http, "POST", f"/agents/{slug}/promote", json=body)
     on = ", ".join(label for label, version in sorted(agent["labels"].items()) if version == number)
     advice = f"labeled {on}" if on else f"put it to use with `loom agents promote {slug} {number}`"
-    _show(args, {**agent, "version": number}, f"{slug}@{number}: {advice}")
+    show(args, {**agent, "version": number}, f"{slug}@{number}: {advice}")
 
 
 def _read_spec(file: str) -> dict[str, Any]:
@@ -232,19 +232,19 @@ def _slug(text: Any) -> str:
     return str(text)
 
 
-@_online
+@online
 def promote_agent(http: httpx2.Client, args: Args) -> None:
     body = {"version": args.version, "label": args.label}
     agent = call(http, "POST", f"/agents/{_part(args.slug)}/promote", json=body)
-    _show(args, agent, f"{agent['slug']}@{args.version} is {args.label} now")
+    show(args, agent, f"{agent['slug']}@{args.version} is {args.label} now")
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------
 
 
-@_online
+@online
 def list_keys(http: httpx2.Client, args: Args) -> None:
-    _show_rows(args, items(http, "/keys"), _key_row)
+    show_rows(args, items(http, "/keys"), _key_row)
 
 
 def _key_row(key: dict[str, Any]) -> dict[str, str]:
@@ -253,25 +253,25 @@ def _key_row(key: dict[str, Any]) -> dict[str, str]:
         "name": one_line(key["name"], 40),
         "prefix": key["prefix"],
         "scopes": ", ".join(key["scopes"]),
-        "created": _time(key["created_at"]),
-        "last used": _time(key["last_used_at"]),
-        "revoked": _time(key["revoked_at"]),
-        "expires": _time(key["expires_at"]),
+        "created": moment(key["created_at"]),
+        "last used": moment(key["last_used_at"]),
+        "revoked": moment(key["revoked_at"]),
+        "expires": moment(key["expires_at"]),
     }
 
 
-@_online
+@online
 def create_key(http: httpx2.Client, args: Args) -> None:
     key = call(http, "POST", "/keys", json={"name": args.name, "scopes": args.scope})
     if not args.json:
         hint(f"Key {key['id']} with the scopes {', '.join(key['scopes'])}. This is shown once:")
-    _show(args, key, key["token"])
+    show(args, key, key["token"])
 
 
-@_online
+@online
 def revoke_key(http: httpx2.Client, args: Args) -> None:
     call(http, "DELETE", f"/keys/{args.id}")
-    _show(args, {"id": args.id, "revoked": True}, f"key {args.id} is of no use any more")
+    show(args, {"id": args.id, "revoked": True}, f"key {args.id} is of no use any more")
 
 
 # --- doctor -----------------------------------------------------------------------------------------------------------
@@ -285,26 +285,26 @@ def doctor(args: Args) -> int:
         findings.append(finding)
         if not args.json:
             state, advice = ("ok", "") if finding.is_ok else ("problem", f": {finding.advice}")
-            _say(f"{state:<8} {finding.check:<10} {plain(finding.found)}{advice}")
+            say(f"{state:<8} {finding.check:<10} {plain(finding.found)}{advice}")
     if args.json:
         document = [{"check": f.check, "ok": f.is_ok, "found": f.found, "advice": f.advice} for f in findings]
-        _say(json.dumps(document, indent=2))
+        say(json.dumps(document, indent=2))
     return 0 if all(finding.is_ok for finding in findings) else 1
 
 
 # --- what is printed --------------------------------------------------------------------------------------------------
 
 
-def _show(args: Args, document: Any, text: str) -> None:
-    _say(json.dumps(document, indent=2) if args.json else text)
+def show(args: Args, document: Any, text: str) -> None:
+    say(json.dumps(document, indent=2) if args.json else text)
 
 
-def _show_rows(args: Args, rows: Iterable[dict[str, Any]], row_of: Callable[[dict[str, Any]], dict[str, str]]) -> None:
+def show_rows(args: Args, rows: Iterable[dict[str, Any]], row_of: Callable[[dict[str, Any]], dict[str, str]]) -> None:
     found = list(rows)
-    _show(args, found, table([row_of(row) for row in found]))
+    show(args, found, table([row_of(row) for row in found]))
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -313,7 +313,7 @@ def hint(sentence: str) -> None:
     sys.stderr.write(f"{plain(sentence)}\n")
 
 
-def _time(at: str | None) -> str:
+def moment(at: str | None) -> str:
     return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S}" if at else ""
 
 

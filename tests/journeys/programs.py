@@ -81,6 +81,15 @@ async def ignite(folder: str) -> str:
 register(Workflow.chain([ignite], name="launch"))
 
 
+@tool(effect="keyed", approval=True)
+async def pay(amount: int) -> str:
+    """Pay an amount."""
+    return f"paid {amount}"
+
+
+register(Workflow.chain([pay], name="cashier"))
+
+
 @tool(effect="read")
 async def weather(city: str) -> str:
     """The weather in a city."""

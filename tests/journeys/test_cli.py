@@ -82,6 +82,54 @@ def test_an_agent_is_pushed_promoted_and_run(loom: Loom, tmp_path: Path) -> None
     assert (run["status"], run["agent_version"], run["output"]) == ("succeeded", 2, "Echo: Hello")
 
 
+def test_a_question_is_answered_and_the_run_tried_otherwise(
+    loom: Loom, acme: Any, wait_for: Callable[..., None]
+) -> None:
+    offer(acme, "cashier", {"program": "cashier"})
+    run_id = json.loads(loom("run", "cashier", '{"amount": 500}', "--json-input", "--json").stdout)["id"]
+    wait_for(lambda: run_id in loom("runs", "list", "--status", "waiting").stdout)
+    (question,) = json.loads(loom("approvals", "list", "--run", run_id, "--json").stdout)
+
+    nobody = loom("approvals", "approve", question["id"])
+    wrong = loom("approvals", "approve", question["id"], "--args-hash", "0" * 64)
+    misfit = loom("approvals", "edit", question["id"], "--args", '{"amount": "much"}', "--yes")
+    edited = loom("approvals", "edit", question["id"], "--args", '{"amount": 5}', stdin="y\n")
+    again = loom("approvals", "reject", question["id"], "--yes")
+
+    assert [done.returncode for done in (nobody, wrong, misfit, edited, again)] == [1, 1, 1, 0, 1]
+    assert "with --yes" in nobody.stderr
+    assert "look at them again" in wrong.stderr
+    assert "/args/amount" in misfit.stderr
+    assert '{"amount": 500}' in edited.stderr
+    assert "is edited already" in again.stderr
+    loom("runs", "events", run_id, "--follow")
+    assert json.loads(loom("runs", "show", run_id, "--json").stdout)["output"] == "paid 5"
+
+    journal = json.loads(loom("runs", "events", run_id, "--json").stdout)
+    [at] = [str(event["seq"]) for event in journal if event["kind"] == "tool.completed"]
+    forked = loom("runs", "fork", run_id, "--at", at, "--tool-result", "refused", stdin="y\n")
+    fork_id = forked.stdout.split()[0]
+    loom("runs", "events", fork_id, "--follow")
+    assert json.loads(loom("runs", "show", fork_id, "--json").stdout)["output"] == "refused", forked.stderr
+
+
+def test_a_run_is_cancelled_and_then_retried(loom: Loom, acme: Any, wait_for: Callable[..., None]) -> None:
+    offer(acme, "cashier", {"program": "cashier"})
+    run_id = json.loads(loom("run", "cashier", '{"amount": 5}', "--json-input", "--json").stdout)["id"]
+    wait_for(lambda: run_id in loom("runs", "list", "--status", "waiting").stdout)
+
+    refused = loom("runs", "retry", run_id, "--yes")
+    cancelled = loom("runs", "cancel", run_id, "--reason", "not today")
+    retried = loom("runs", "retry", run_id, stdin="y\n")
+
+    assert (refused.returncode, "only a run that has ended is retried" in refused.stderr) == (1, True)
+    assert cancelled.stdout == f"run {run_id} is cancelled\n"
+    assert retried.returncode == 0, retried.stderr
+    assert "0 finished steps are kept" in retried.stderr
+    again = retried.stdout.split()[0]
+    wait_for(lambda: again in loom("runs", "list", "--status", "waiting").stdout)
+
+
 def test_every_command_that_reads_says_json_to_programs(loom: Loom, acme: Any) -> None:
     acme.agent("parrot")
     run = json.loads(loom("run", "parrot", "Hello", "--json").stdout)

@@ -45,6 +45,24 @@ MY_KEY = {
 }  # fmt: skip
 
 
+A1 = "01a2096c-0000-7000-8000-000000000003"
+APPROVAL: dict[str, Any] = {
+    "id": A1, "run_id": R1, "step_key": "turn:1/tool:call_1", "kind": "call", "agent": "clerk@2", "user_id": None,
+    "requested_by": "key:0a", "tool": "pay", "args": {"amount": 5}, "args_hash": "abc", "schema": {}, "risk": "high",
+    "reason": "pay: approval required", "policy": "default", "approvers": ["owner"], "needed": 1, "four_eyes": True,
+    "requested_at": "2026-01-01T00:00:00Z", "expires_at": "2026-01-08T00:00:00Z", "escalated_at": None,
+    "status": "pending", "decided_at": None, "decisions": [],
+}  # fmt: skip
+PREVIEW = {
+    "from_seq": 4, "kept": 2,
+    "again": [{"seq": 4, "kind": "tool.started", "step_key": "turn:1/tool:call_1", "tool": "pay"}],
+    "effects": [
+        {"seq": 4, "step_key": "turn:1/tool:call_1", "tool": "pay", "args": '{"amount": 5}', "effect": "keyed",
+         "may_happen_twice": True, "asks_first": False},
+    ],
+}  # fmt: skip
+
+
 def event(seq: int | None, kind: str, step: str = "", **data: Any) -> dict[str, Any]:
     return {"seq": seq, "kind": kind, "at": "2026-01-01T00:00:00Z", "step_key": step, "data": data}
 
@@ -368,6 +386,150 @@ def test_lists_as_json_are_what_the_api_said(
 
     assert main([*words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == answer["items"]
+
+
+# --- steering
+
+
+def _answers(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+
+
+def test_a_run_is_cancelled(api: Api, capsys: Said) -> None:
+    api.says(f"POST /runs/{R1}/cancel", {**RUN, "status": "cancelling"}, status=202)
+
+    assert main(["runs", "cancel", R1, "--reason", "wrong customer", "--compensate"]) == 0
+
+    assert capsys.readouterr().out == f"run {R1} is cancelling\n"
+    assert api.bodies(f"POST /runs/{R1}/cancel") == [{"reason": "wrong customer", "compensate": True}]
+
+
+def test_a_retry_shows_what_may_happen_twice_and_asks(api: Api, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.says(f"GET /runs/{R1}/replay", PREVIEW)
+    api.says(f"POST /runs/{R1}/retry", {**RUN, "status": "queued"}, status=202)
+
+    _answers(monkeypatch, "n\n")
+    assert main(["runs", "retry", R1, "--from", "4"]) == 1
+    refused = capsys.readouterr()
+    assert api.bodies(f"POST /runs/{R1}/retry") == []
+    _answers(monkeypatch, "y\n")
+    assert main(["runs", "retry", R1, "--from", "4"]) == 0
+
+    assert (refused.out, refused.err.splitlines()[-1]) == ("", "retry? [y/N] nothing was done")
+    for words in ("2 finished steps are kept", "turn:1/tool:call_1", '{"amount": 5}', "may happen twice"):
+        assert words in refused.err
+    assert capsys.readouterr().out.startswith(f"{R1} queued: watch it")
+    assert api.bodies(f"POST /runs/{R1}/retry") == [{"from_seq": 4}]
+    assert api.queries(f"GET /runs/{R1}/replay") == [{"from_seq": ["4"]}] * 2
+
+
+def test_where_nobody_answers_nothing_is_done(api: Api, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.says(f"GET /runs/{R1}/replay", PREVIEW)
+    _answers(monkeypatch, "")
+
+    assert main(["runs", "retry", R1]) == 1
+    assert "nobody has answered: retry with --yes where nobody can" in capsys.readouterr().err
+    assert api.bodies(f"POST /runs/{R1}/retry") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "body"),
+    [
+        (["--at", "3"], {"at_seq": 3}),
+        (["--at", "1", "--input", "Hello"], {"at_seq": 1, "edit": {"input": "Hello"}}),
+        (["--at", "1", "--input", '{"mail": "x"}'], {"at_seq": 1, "edit": {"input": {"mail": "x"}}}),
+        (["--at", "1", "--input", "5"], {"at_seq": 1, "edit": {"input": "5"}}),
+        (["--at", "5", "--tool-result", "5"], {"at_seq": 5, "edit": {"tool_result": 5}}),
+        (["--at", "5", "--tool-result", "it rains"], {"at_seq": 5, "edit": {"tool_result": "it rains"}}),
+        (["--at", "3", "--message", "No."], {"at_seq": 3, "edit": {"message": "No."}}),
+        (["--at", "3", "--message", '{"text": "No."}'], {"at_seq": 3, "edit": {"message": {"text": "No."}}}),
+        (["--at", "3", "--agent-version", "4"], {"at_seq": 3, "agent_version": 4}),
+    ],
+)
+def test_a_fork_says_what_is_changed(words: list[str], body: Any, api: Api, capsys: Said) -> None:
+    api.says(f"POST /runs/{R1}/fork", RUN, status=202)
+
+    assert main(["runs", "fork", R1, *words, "--yes", "--json"]) == 0
+
+    assert api.bodies(f"POST /runs/{R1}/fork") == [body]
+    assert json.loads(capsys.readouterr().out) == RUN
+
+
+def test_a_fork_that_changes_an_event_shows_what_comes_after_it(
+    api: Api, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    api.says(f"GET /runs/{R1}/replay", {"from_seq": 6, "kept": 3, "again": [], "effects": []})
+    _answers(monkeypatch, "\n")
+
+    assert main(["runs", "fork", R1, "--at", "5", "--tool-result", "x"]) == 1
+    assert api.queries(f"GET /runs/{R1}/replay") == [{"from_seq": ["6"]}]
+
+
+def test_what_waits_for_an_answer_is_a_table(api: Api, capsys: Said) -> None:
+    api.says("GET /approvals", page(APPROVAL))
+
+    assert main(["approvals", "list", "--run", R1]) == 0
+
+    assert capsys.readouterr().out.splitlines()[1].split()[:5] == [A1, "pending", "high", "clerk@2", "pay"]
+    assert api.queries("GET /approvals") == [{"status": ["pending"], "run_id": [R1], "limit": ["20"]}]
+
+
+def test_a_question_is_shown_with_its_hash(api: Api, capsys: Said) -> None:
+    said = {"by": "user:ben", "decision": "approve", "reason": "fine", "at": "2026-01-01T00:00:00Z"}
+    api.says(f"GET /approvals/{A1}", {**APPROVAL, "decisions": [said]})
+
+    assert main(["approvals", "show", A1]) == 0
+
+    shown = capsys.readouterr().out
+    for words in ('{"amount": 5}', "abc", "1 of owner, not who started the run", "user:ben"):
+        assert words in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "body"),
+    [
+        (["approve", A1], {"decision": "approve", "reason": ""}),
+        (["edit", A1, "--args", '{"amount": 4}'], {"decision": "edit", "reason": "", "args": {"amount": 4}}),
+        (["reject", A1, "--reason", "too much"], {"decision": "reject", "reason": "too much"}),
+        (["respond", A1, "Paid."], {"decision": "respond", "reason": "", "response": "Paid."}),
+    ],
+)
+def test_a_decision_is_about_what_was_shown(
+    words: list[str], body: Any, api: Api, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    api.says(f"GET /approvals/{A1}", APPROVAL)
+    api.says(f"POST /approvals/{A1}/decide", {**APPROVAL, "status": "approved"})
+
+    _answers(monkeypatch, "no\n")
+    assert main(["approvals", *words]) == 1
+    assert api.bodies(f"POST /approvals/{A1}/decide") == []
+    _answers(monkeypatch, "yes\n")
+    assert main(["approvals", *words]) == 0
+    assert main(["approvals", *words, "--args-hash", "seen before"]) == 0
+
+    hashes = [said.pop("args_hash") for said in api.bodies(f"POST /approvals/{A1}/decide")]
+    assert hashes == ["abc", "seen before"]
+    assert api.bodies(f"POST /approvals/{A1}/decide") == [body, body]
+    said = capsys.readouterr()
+    assert '{"amount": 5}' in said.err
+    assert said.out == f"approval {A1} is approved\n" * 2
+
+
+def test_a_decision_that_comes_too_late_fails(api: Api, capsys: Said) -> None:
+    api.says(f"GET /approvals/{A1}", APPROVAL)
+    api.refuses(f"POST /approvals/{A1}/decide", 409, "approval is expired already")
+
+    assert main(["approvals", "approve", A1, "--yes"]) == 1
+    assert capsys.readouterr().err.endswith("loom: approval is expired already\n")
+
+
+@pytest.mark.parametrize(("text", "words"), [("{", "--args is not JSON"), ("[1]", "is a JSON object")])
+def test_arguments_that_are_none_are_refused_before_anybody_is_asked(
+    text: str, words: str, api: Api, capsys: Said
+) -> None:
+    assert main(["approvals", "edit", A1, "--args", text, "--yes"]) == 1
+    assert words in capsys.readouterr().err
+    assert api.asked == []
 
 
 # --- what goes wrong
