@@ -182,9 +182,12 @@ def test_the_console_can_be_used_from_the_keyboard(signed_in: Page) -> None:
 def test_no_page_of_the_console_is_wider_than_a_phone(signed_in: Page, ann: Caller) -> None:
     run_id = ann.start("forecaster", "W" * 300 + " " + "word " * 60)
     ann.socket(run_id)
+    plan = {"slug": "s", "name": "W" * 200, "agent": "forecaster", "input": "W" * 300, "cron": f"{'1,' * 90}1 * * * *"}
+    with ann.http as http:
+        assert http.post("/api/v1/schedules", json=plan).status_code == 201
     signed_in.set_viewport_size(PHONE)  # type: ignore[arg-type]
 
-    for path in ("/", "/runs/new", f"/runs/{run_id}"):
+    for path in ("/", "/runs/new", f"/runs/{run_id}", "/schedules/", "/schedules/new"):
         signed_in.goto(path)
         for part in signed_in.locator("details > summary").all():
             part.click()
