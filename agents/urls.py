@@ -5,25 +5,28 @@ from __future__ import annotations
 from django.contrib.auth import views as auth
 from django.urls import path
 
-from agents import views
+from agents.views import runs, schedules, steering
 
 app_name = "console"
 
 login = auth.LoginView.as_view(template_name="console/login.html", redirect_authenticated_user=True)
 
 urlpatterns = [
-    path("", views.runs, name="runs"),
-    path("runs/new", views.new_run, name="new_run"),
-    path("runs/<uuid:run_id>", views.run, name="run"),
-    path("runs/<uuid:run_id>/events", views.events, name="events"),
-    path("schedules/", views.schedules, name="schedules"),
-    path("schedules/new", views.new_schedule, name="new_schedule"),
-    path("schedules/<uuid:schedule_id>", views.schedule, name="schedule"),
+    path("", runs.runs, name="runs"),
+    path("runs/new", runs.new_run, name="new_run"),
+    path("runs/<uuid:run_id>", runs.run, name="run"),
+    path("runs/<uuid:run_id>/events", runs.events, name="events"),
+    path("runs/<uuid:run_id>/cancel", steering.cancel, name="run_cancel"),
+    path("runs/<uuid:run_id>/retry", steering.retry, name="run_retry"),
+    path("runs/<uuid:run_id>/fork", steering.fork, name="run_fork"),
+    path("schedules/", schedules.schedules, name="schedules"),
+    path("schedules/new", schedules.new_schedule, name="new_schedule"),
+    path("schedules/<uuid:schedule_id>", schedules.schedule, name="schedule"),
     path(
         "login",
         auth.LoginView.as_view(template_name="console/login.html", redirect_authenticated_user=True),
         name="login",
     ),
     path("logout", auth.LogoutView.as_view(), name="logout"),
-    path("tenant", views.choose_tenant, name="tenant"),
+    path("tenant", runs.choose_tenant, name="tenant"),
 ]

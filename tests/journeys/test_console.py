@@ -187,9 +187,11 @@ def test_no_page_of_the_console_is_wider_than_a_phone(signed_in: Page, ann: Call
         assert http.post("/api/v1/schedules", json=plan).status_code == 201
     signed_in.set_viewport_size(PHONE)  # type: ignore[arg-type]
 
-    for path in ("/", "/runs/new", f"/runs/{run_id}", "/schedules/", "/schedules/new"):
+    pages = ("/", "/runs/new", "/approvals/", "/schedules/", "/schedules/new")
+    of_it = ("", "?view=events", "/retry?from_seq=2", "/fork?from_seq=2")
+    for path in (*pages, *(f"/runs/{run_id}{part}" for part in of_it)):
         signed_in.goto(path)
-        for part in signed_in.locator("details > summary").all():
+        for part in signed_in.locator("details > summary:visible").all():
             part.click()
         widths = signed_in.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
         assert widths[0] <= widths[1], path
