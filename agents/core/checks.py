@@ -10,23 +10,34 @@ from loom.errors import ConfigError
 from loom.messages import Effort
 
 _EFFORTS = get_args(Effort)
-_METHODS = {
-    "budget": ("allows_step", "consume"),
-    "retry_policy": ("is_enabled",),
-    "secrets": ("redact",),
-}
 
 
-def check_parts(*, hooks: Any, approval_handler: Any, stop_hooks: Iterable[Any] | None, **parts: Any) -> None:
+def check_parts(
+    *, budget: Any, retry_policy: Any, secrets: Any, hooks: Any, approval_handler: Any, stop_hooks: Iterable[Any] | None
+) -> None:
     """Raises TypeError, naming the argument, for a part that cannot do what it is for."""
-    for name, part in parts.items():
-        if part is not None and (missing := [method for method in _METHODS[name] if not hasattr(part, method)]):
-            raise TypeError(f"{name} is {part!r}, which has no {', '.join(missing)}")
+    if budget is not None:
+        _check_methods("budget", budget, "allows_step", "consume")
+    if retry_policy is not None:
+        _check_methods("retry_policy", retry_policy, "is_enabled")
+    if secrets is not None:
+        _check_methods("secrets", secrets, "redact")
     if hooks is not None and not isinstance(hooks, HookRegistry):
         raise TypeError(f"hooks is a HookRegistry, not {hooks!r}")
-    for name, part in (("approval_handler", approval_handler), *(("stop_hooks", hook) for hook in stop_hooks or ())):
-        if part is not None and not callable(part):
-            raise TypeError(f"{name}: {part!r} cannot be called")
+    if approval_handler is not None:
+        _check_callable("approval_handler", approval_handler)
+    for hook in stop_hooks or ():
+        _check_callable("stop_hooks", hook)
+
+
+def _check_methods(name: str, part: Any, *methods: str) -> None:
+    if missing := [method for method in methods if not hasattr(part, method)]:
+        raise TypeError(f"{name} is {part!r}, which has no {', '.join(missing)}")
+
+
+def _check_callable(name: str, part: Any) -> None:
+    if not callable(part):
+        raise TypeError(f"{name}: {part!r} cannot be called")
 
 
 def check_count(name: str, value: Any, least: int) -> None:
