@@ -21,7 +21,7 @@ from agents.core.llm.scripted import ScriptedModel, ScriptedTurn
 from agents.core.runtime.writer import Append
 from agents.core.tools.tool import tool
 from loom.context import get_run_context
-from loom.events import Kind
+from loom.events import Kind, Record
 from loom.messages import Role, ToolCall
 from tests.contract.durable import opened
 
@@ -40,6 +40,12 @@ def answer(messages: Any) -> ScriptedTurn:
     if len(results) < BILLS:
         return ScriptedTurn(tool_calls=[ToolCall(tool="pay", args={"bill": len(results) + 1})])
     return ScriptedTurn(" | ".join(results))
+
+
+def until(append: Append, kind: str) -> tuple[Record, ...]:
+    """The records up to the end of the second bill's call."""
+    at = next(n for n, r in enumerate(append.records) if r.kind == kind and r.step_key.startswith("turn:2/tool"))
+    return tuple(append.records[: at + 1])
 
 
 def touches(appends: Sequence[Append], kind: str) -> bool:
@@ -65,10 +71,11 @@ async def main(kind: str, place: str, ledger: Path) -> None:
                 [only] = appends
                 await write([replace(only, records=only.records[:-1])])
                 die()
-            held = await write(appends)
             if CRASH_AT == "after_record" and touches(appends, Kind.TOOL_COMPLETED):
+                [only] = appends  # what follows may be written together with it
+                await write([replace(only, records=until(only, Kind.TOOL_COMPLETED))])
                 die()
-            return held
+            return await write(appends)
 
         runtime.store.append = append  # type: ignore[method-assign]
         agent = Agent("You pay.", model=ScriptedModel([answer] * 10), tools=[pay], runtime=runtime)
