@@ -273,7 +273,6 @@ def _foreign(derived: _Derived, kept: Sequence[int]) -> int:
     """How many events the new run begins with whose effects it does not answer for: cancelling it undoes none."""
     if not derived.owns_effects:
         return len(kept)
-    if derived.source.parent_id is None:
-        return 0
-    [first] = RunEvent.objects.filter(run_id=derived.source.pk, seq=1).values_list("data", flat=True)
-    return sum(seq <= first["from"]["foreign"] for seq in kept)
+    first = RunEvent.objects.filter(run_id=derived.source.pk, seq=1)
+    inherited = first.values_list("data__from__foreign", flat=True).get() or 0
+    return sum(seq <= inherited for seq in kept)

@@ -244,6 +244,38 @@ def test_what_was_undone_is_done_again(acme: Any, ended: Callable[..., Run]) -> 
         _retry(acme, source, from_seq=9)
 
 
+def _foreign(place: Any, run: Run) -> int:
+    with place.scope():
+        return int(services.read_events(run.pk)[0].data["from"]["foreign"])
+
+
+def test_a_retry_answers_for_what_was_done_and_a_fork_does_not(acme: Any, ended: Callable[..., Run]) -> None:
+    source = ended(*TURNS, FAILED)
+    retry, fork = _retry(acme, source), _fork(acme, source, 6)
+    acme.work(fork)(asked(2), answered(2), FAILED)
+    with acme.scope():
+        Run.objects.filter(pk=fork.pk).update(parent=None)  # as when the first run is deleted
+
+    assert (_foreign(acme, retry), _foreign(acme, fork), _foreign(acme, _retry(acme, fork))) == (0, 5, 5)
+
+
+def test_a_retry_of_a_run_that_succeeded_answers_for_nothing_of_it(acme: Any, ended: Callable[..., Run]) -> None:
+    source = ended(*TURNS[:4], Record(kind=Kind.RUN_SUCCEEDED, data={"output": "paid", "parsed": None}))
+
+    assert _foreign(acme, _retry(acme, source, from_seq=6)) == 5
+
+
+def test_a_retry_that_has_not_begun_is_cancelled_with_what_was_done_before(
+    acme: Any, ended: Callable[..., Run]
+) -> None:
+    run = _retry(acme, ended(*TURNS, FAILED))
+
+    with acme.scope():
+        cancelled = services.cancel_run(tenant=acme.tenant, run_id=run.pk, by="ann", compensate=True)
+
+    assert cancelled.status == "cancelling"
+
+
 def test_large_values_stay_where_they_are(acme: Any, ended: Callable[..., Run]) -> None:
     source = ended(called(TOOL), returned(TOOL, "x" * 100_000), FAILED)
 

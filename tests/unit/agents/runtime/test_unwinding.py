@@ -102,6 +102,21 @@ async def test_a_nested_worker_s_effects_are_undone_too() -> None:
     assert [room for room, _ in shop.freed] == ["blue", "red"]
 
 
+async def test_a_fork_leaves_alone_what_the_run_it_began_with_has_done() -> None:
+    shop = Shop()
+    done = (await waiting(alone(shop))).records
+    first_booking = next(place for place, r in enumerate(done, start=1) if r.kind == Kind.TOOL_COMPLETED)
+    fork = ListJournal()
+    fork.post(Record(kind=Kind.RUN_STARTED, data={"from": {"foreign": first_booking + 1}}))
+    for record in done:
+        fork.post(record)
+
+    outcome = await cancel(alone(shop), fork)
+
+    assert [room for room, _ in shop.freed] == ["blue"]
+    assert outcome == Cancelled(("turn:3/tool:call_1",), ())
+
+
 async def test_without_the_wish_nothing_is_undone() -> None:
     shop = Shop()
     journal = await waiting(alone(shop))
