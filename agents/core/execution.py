@@ -120,7 +120,8 @@ class _Run:
         if not self.deps.fast_telemetry:
             elapsed_ms = result.duration.total_seconds() * 1000
             await self.deps.telemetry.emit_metric("loom.session.duration_ms", elapsed_ms, agent=self.agent.name)
-        await self._consolidate()
+        if self.agent.auto_consolidate:
+            await self._consolidate()
         if self.deps.emit is not None:
             await self._tell(Event.completed(self.session.id, result))
         return result
@@ -209,15 +210,13 @@ class _Run:
             name = f"ep_{deterministic_hash(deps.context.run_id, deps.path)[:26]}"
             is_new = not loop.is_recorded(deps, key)
             episode_id = await deps.runtime.step(key, memory.remember, episode.model_copy(update={"id": name}))
-        if is_new:
+        if is_new and not deps.fast_audit:
             await self._audit("system", "memory_write", {"episode_id": episode_id})
         if deps.emit is not None:
             payload = {"episode_id": episode_id}
             await self._tell(Event(kind=EventKind.MEMORY_WRITE, session_id=session.id, payload=payload))
 
     async def _consolidate(self) -> None:
-        if not self.agent.auto_consolidate:
-            return
         try:
             await self.deps.memory.consolidate()
         except Exception as error:  # the answer is there; what failed is told and nothing more

@@ -8,7 +8,6 @@ from agents.core.architectures.base import AgentSession, Dependencies
 from agents.core.architectures.lent_memory import PERSISTENT
 from loom.events import Event, EventKind
 from loom.messages import Message, Role
-from memory.core.values import Episode
 
 _FACTS, _EPISODES, _HISTORY = 5, 3, 20
 
@@ -41,20 +40,14 @@ async def _recall(session: AgentSession, deps: Dependencies, query: str) -> list
     if facts := await memory.recall_facts(query, limit=_FACTS, user_id=user_id):
         messages.append(_system("Known facts:\n" + "\n".join([f"- {fact.format()}" for fact in facts])))
     episodes = await memory.recall(query, limit=_EPISODES + 1, user_id=user_id)
-    if others := [episode for episode in episodes if _is_news(episode, session)][:_EPISODES]:
+    # The talk with a persistent worker is how an answer came about; the episode of the answer says it again.
+    told = [episode for episode in episodes if not episode.session_id.startswith(PERSISTENT)]
+    if others := [episode for episode in told if episode.session_id != session.id][:_EPISODES]:
         messages.append(_system("Relevant past episodes:\n" + "\n\n".join([episode.format() for episode in others])))
     if messages and (deps.audit_log is not None or deps.emit is not None):
         await _tell(session, deps, {"facts": len(facts), "episodes": len(others), "blocks": len(blocks)})
     messages += await memory.session_messages(session.id, user_id=user_id, limit=_HISTORY)
     return messages
-
-
-def _is_news(episode: Episode, session: AgentSession) -> bool:
-    """Whether the conversation does not say it anyway.
-
-    The talk with a persistent worker is how an answer came about; the episode of the answer says it again.
-    """
-    return episode.session_id != session.id and not episode.session_id.startswith(PERSISTENT)
 
 
 async def _tell(session: AgentSession, deps: Dependencies, found: dict[str, int]) -> None:

@@ -20,6 +20,7 @@ from memory.core.values import Fact, as_utc, canonical_predicate
 
 Scored = tuple[float, Fact]
 Vector = Sequence[float]
+_AT_LEAST = 128  # facts are short, and many fit a question equally well: so many are compared
 
 
 class InMemoryFactStore:
@@ -152,7 +153,8 @@ class _Partition:
         return kept
 
     def by_words(self, query: str, limit: int, moment: datetime) -> list[Scored]:
-        scores = self._words.scores(query, limit, keep=lambda number: self.facts[self._ids[number]].holds_at(moment))
+        holds = lambda number: self.facts[self._ids[number]].holds_at(moment)  # noqa: E731
+        scores = self._words.scores(query, max(limit, _AT_LEAST), keep=holds)
         return [(score, self.facts[self._ids[number]]) for number, score in scores.items()]
 
     def by_meaning(self, vector: Vector, moment: datetime) -> list[Scored]:

@@ -15,7 +15,7 @@ from math import log
 
 K1 = 1.5
 B = 0.75
-BUDGET = 64
+BUDGET = 48
 COMMON_FROM = 64  # with fewer texts nothing counts as common
 COMMON_WINDOW = 16  # of a common word, so many occurrences are scored
 
