@@ -36,8 +36,7 @@ _KINDS: dict[str, tuple[str | None, str]] = {
 BEGINNINGS = frozenset(started for started, _ in _KINDS.values() if started)
 ENDS = frozenset(completed for _, completed in _KINDS.values())
 _SIGNAL = "architecture.signal"
-# What is before them need not be on disk first: they change nothing outside, or memory, which a replay puts right.
-_HARMLESS = frozenset({"model", "recall", "remember"})
+_HARMLESS = frozenset({"model", "recall"})  # they change nothing outside, so their start need not be on disk first
 
 
 class Journal(Protocol):
