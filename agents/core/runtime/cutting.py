@@ -8,7 +8,7 @@ it holds once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
@@ -161,7 +161,7 @@ def _consistent(prefix: Sequence[Line]) -> list[Line]:
         for line in prefix
         if line.kind not in _OF_ITS_OWN
         and not line.step_key.endswith(_UNDO)
-        and (line.kind not in BEGINNINGS or line.step_key in ended or line.has_key)
+        and (line.kind not in BEGINNINGS or line.step_key in ended or _may_have_happened(line))
     ]
     unused = _unused_answers(lines)
     return [
@@ -172,21 +172,33 @@ def _consistent(prefix: Sequence[Line]) -> list[Line]:
     ]
 
 
+def _may_have_happened(begun: Line) -> bool:
+    """Whether the key of a step without an end is needed. Of a transaction nothing is left, or it is another one."""
+    return begun.has_key and begun.effect != "transactional"
+
+
 def _unused_answers(lines: Sequence[Line]) -> AbstractSet[str]:
     """The steps of the questions that nobody has answered, or whose answer no kept step has acted on."""
     asked = {line.step_key: line.seq for line in lines if line.kind in _QUESTIONS}
-    steps = [line for line in lines if line.kind in _STEPS]
-    used = {
-        question
-        for question, seq in asked.items()
-        if any(line.seq > seq and _acts_on(line.step_key, question) for line in steps)
-    }
-    return asked.keys() - used
+    if not asked:
+        return frozenset()
+    acted = dict[str, int]()  # the last step at or below each place, in the order of the lines
+    for line in lines:
+        if line.kind in _STEPS:
+            acted.update(dict.fromkeys(_acts_on(line.step_key), line.seq))
+    return {question for question, seq in asked.items() if acted.get(_call_of(question), 0) < seq}
 
 
-def _acts_on(step_key: str, question: str) -> bool:
-    call = question.rpartition("/reconcile:")[0] or question
-    return step_key == call or (step_key.startswith(f"{call}/") and step_key != call + _PERMIT)
+def _acts_on(step_key: str) -> Iterator[str]:
+    """The calls whose permission a step makes use of: itself, and all that it is a part of. Noting it is none."""
+    key = step_key
+    while key:
+        yield key
+        key = key.rpartition("/")[0] if not key.endswith(_PERMIT) else ""
+
+
+def _call_of(question: str) -> str:
+    return question.rpartition("/reconcile:")[0] or question
 
 
 def _latest_cut(lines: Sequence[Line]) -> int:
