@@ -32,10 +32,10 @@ from tests.chaos.payments import Payments
 ROOT = Path(__file__).parents[2]
 INVARIANTS = Path(__file__).with_name("invariants.sql").read_text()
 LEASE_SECONDS = 3
-SWEEP_SECONDS = 5
 CONCURRENCY = 4
 LONG = bool(int(os.environ.get("LOOM_CHAOS_LONG", "0")))  # `make chaos` sets it
 SEED = int(os.environ.get("LOOM_CHAOS_SEED", "0")) or random.randrange(1, 2**31)
+SWEEP_SECONDS = 5 if LONG else 1  # how often an idle worker looks: the suite has no time to wait for it
 OVER = ("succeeded", "failed", "cancelled")
 TABLES = """
 CREATE TABLE chaos_count (tenant_id uuid NOT NULL, name text NOT NULL);
@@ -234,7 +234,7 @@ class Arena:
         """Begin a worker; it takes runs when it is ready."""
         name = f"chaos-{len(self.workers)}"
         log = self.folder / f"{name}.log"
-        wanted = {"name": name, "log": str(log), "fault": fault}
+        wanted = {"name": name, "log": str(log), "fault": fault, "sweep_seconds": SWEEP_SECONDS}
         with self._fork:
             assert self._nursery.stdin is not None
             assert self._nursery.stdout is not None

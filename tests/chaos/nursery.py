@@ -44,9 +44,19 @@ def _say(word: str) -> None:
     sys.stdout.flush()
 
 
-def _work(app: Any, *, name: str, log: str, fault: str, lease_seconds: int | None, concurrency: int | None) -> None:
+def _work(
+    app: Any,
+    *,
+    name: str,
+    log: str,
+    fault: str,
+    sweep_seconds: float,
+    lease_seconds: int | None,
+    concurrency: int | None,
+) -> None:
     from django.conf import settings
 
+    from agents import worker
     from agents.core import faults
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -56,6 +66,7 @@ def _work(app: Any, *, name: str, log: str, fault: str, lease_seconds: int | Non
         os.dup2(out, stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     faults.arm(faults.parse(fault))
+    worker.LOOK_AGAIN_SECONDS = sweep_seconds
     said = {"lease_seconds": lease_seconds, "worker_concurrency": concurrency}
     settings.LOOM = settings.LOOM.model_copy(update={k: v for k, v in said.items() if v is not None})
     words = ["--pool", "threads", "--concurrency", "2", "--without-gossip", "--without-mingle", "--without-heartbeat"]
