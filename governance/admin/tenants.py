@@ -2,75 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from unfold.admin import ModelAdmin, TabularInline
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from governance import services, tenancy
+from governance.admin.rows import TenantRows, by
 from governance.auth import SESSION_TENANT
 from governance.models import ApiKey, Membership, Tenant, User
 from loom.errors import LoomError
 
 admin.site.unregister(Group)  # what people may do is said by their memberships
-
-
-class TenantRows(ModelAdmin):  # type: ignore[misc]  # the theme has no types
-    """Rows of the tenant in hand: members see them, and nothing is written here unless a subclass says how."""
-
-    list_select_related: ClassVar[Any] = True
-    show_full_result_count = False
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.has_view_permission(request)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(getattr(request, "principal", None)) or request.user.is_superuser
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_administer_permission(self, request: HttpRequest) -> bool:
-        """Whether the member may change the tenant's settings. Actions name it in `permissions`."""
-        principal = getattr(request, "principal", None)
-        return principal is not None and ApiKey.Scope.ADMIN in principal.scopes
-
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        try:
-            response: HttpResponse = super().changeform_view(request, *args, **kwargs)
-            return response
-        except LoomError as error:  # a service refused
-            self.message_user(request, str(error), messages.ERROR)
-            return HttpResponseRedirect(request.get_full_path())
-
-
-class ReadOnlyInline(TabularInline):  # type: ignore[misc]
-    extra = 0
-    can_delete = False
-    show_change_link = False
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(getattr(request, "principal", None)) or request.user.is_superuser
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(Tenant)
@@ -99,10 +50,10 @@ class TenantAdmin(TenantRows):
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
         changes = {name: form.cleaned_data[name] for name in form.changed_data if name != "slug"}
         if not change:
-            made = services.create_tenant(slug=obj.slug, name=changes.pop("name"), by=_by(request))
+            made = services.create_tenant(slug=obj.slug, name=changes.pop("name"), by=by(request))
             obj.pk, obj._state.adding = made.pk, False
         if changes:
-            services.change_tenant(tenant_id=obj.pk, by=_by(request), **changes)
+            services.change_tenant(tenant_id=obj.pk, by=by(request), **changes)
 
     @admin.action(description="Look at this tenant")
     def look_at(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> None:
@@ -117,10 +68,6 @@ class TenantAdmin(TenantRows):
 def _tenants_of(user: Any) -> set[Any]:
     with tenancy.credential_scope("user", str(user.pk)):
         return set(Membership.objects.filter(user_id=user.pk).values_list("tenant_id", flat=True))
-
-
-def _by(request: HttpRequest) -> str:
-    return f"user:{request.user.get_username()}"
 
 
 @admin.register(User)
@@ -183,14 +130,14 @@ class MembershipAdmin(TenantRows):
     def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
         """Somebody who is a member already gets the role."""
         user = User.objects.get(username=form.cleaned_data["username"])
-        made = services.add_member(tenant=request.principal.tenant, user=user, role=obj.role, by=_by(request))  # type: ignore[attr-defined]
+        made = services.add_member(tenant=request.principal.tenant, user=user, role=obj.role, by=by(request))  # type: ignore[attr-defined]
         obj.pk, obj.user, obj._state.adding = made.pk, user, False
 
     @admin.action(description="Take out of the tenant", permissions=["administer"])
     def remove(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
         for member in queryset:
             try:
-                services.remove_member(tenant=request.principal.tenant, member_id=member.pk, by=_by(request))  # type: ignore[attr-defined]
+                services.remove_member(tenant=request.principal.tenant, member_id=member.pk, by=by(request))  # type: ignore[attr-defined]
             except LoomError as error:
                 self.message_user(request, str(error), messages.ERROR)
 
@@ -226,7 +173,7 @@ class ApiKeyAdmin(TenantRows):
             name=obj.name,
             scopes=form.cleaned_data["scopes"],
             expires_at=obj.expires_at,
-            by=_by(request),
+            by=by(request),
         )
         obj.pk, obj.prefix, obj._state.adding = key.pk, key.prefix, False
         self.message_user(request, f"The token, shown only now: {token}", messages.WARNING)
@@ -242,4 +189,4 @@ class ApiKeyAdmin(TenantRows):
     @admin.action(description="Revoke", permissions=["administer"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         for key in queryset:
-            services.revoke_key(tenant=request.principal.tenant, key_id=key.pk, by=_by(request))  # type: ignore[attr-defined]
+            services.revoke_key(tenant=request.principal.tenant, key_id=key.pk, by=by(request))  # type: ignore[attr-defined]
