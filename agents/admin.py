@@ -7,15 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
+from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
 from agents import services
-from agents.models import Agent, AgentLabel, AgentVersion, Run, RunEvent, Schedule
+from agents.models import Agent, AgentLabel, AgentVersion, Run, RunEvent, Schedule, Worker
+from governance import tenancy
 from governance.admin import ReadOnlyInline, TenantRows
 from loom.errors import LoomError
 
@@ -106,6 +108,7 @@ class RunAdmin(TenantRows):
         "happened",
     ]  # fmt: skip
     readonly_fields = fields
+    actions = ["cancel"]
     ordering = ["-id"]
     paginator = InfinitePaginator
 
@@ -137,6 +140,16 @@ class RunAdmin(TenantRows):
         body = format_html_join("", "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>", rows)
         more = f"and {run.last_seq - len(lines)} more" if run.last_seq > len(lines) else ""
         return format_html("<table><tbody>{}</tbody></table>{}", body, more)
+
+    @admin.action(description="Cancel", permissions=["steer"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        """End the selected runs. Undoing what they did is asked for on their own pages."""
+        principal = request.principal  # type: ignore[attr-defined]
+        for run in queryset.order_by("pk"):
+            try:
+                services.cancel_run(tenant=principal.tenant, run_id=run.pk, by=principal.name)
+            except LoomError as error:
+                self.message_user(request, str(error), messages.ERROR)
 
 
 @admin.register(RunEvent)
@@ -207,3 +220,38 @@ class ScheduleAdmin(TenantRows):
                 service(tenant=principal.tenant, schedule_id=schedule.pk, by=principal.name, **more)
             except LoomError as error:
                 self.message_user(request, str(error), messages.ERROR)
+
+
+@admin.register(Worker)
+class WorkerAdmin(ModelAdmin):  # type: ignore[misc]
+    """For the platform's staff: the processes, and how much each tenant has for them to do."""
+
+    list_display = ["owner", "held", "capacity", "version", "started_at", "seen_at"]
+    ordering = ["-seen_at"]
+    list_before_template = "console/admin_depth.html"
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_superuser)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_superuser)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    has_change_permission = has_add_permission
+    has_delete_permission = has_add_permission
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        depth = _depth_by_tenant() if request.user.is_superuser else []
+        response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), "depth": depth})
+        return response
+
+
+def _depth_by_tenant() -> list[dict[str, Any]]:
+    """How many runs of each tenant are in each state that is no end, the longest queue first."""
+    states = (Run.Status.QUEUED, Run.Status.RUNNING, Run.Status.WAITING, Run.Status.CANCELLING)
+    counts = {str(state): Count("pk", filter=Q(status=state)) for state in states}
+    with tenancy.scheduler_scope():
+        open_ = Run.objects.filter(status__in=states).values("tenant__slug")
+        return list(open_.annotate(**counts).order_by("-queued", "tenant__slug"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth import views as auth
 from django.urls import path
 
-from agents.views import runs, schedules, steering
+from agents.views import runs, schedules, steering, workers
 
 app_name = "console"
 
@@ -22,6 +22,7 @@ urlpatterns = [
     path("schedules/", schedules.schedules, name="schedules"),
     path("schedules/new", schedules.new_schedule, name="new_schedule"),
     path("schedules/<uuid:schedule_id>", schedules.schedule, name="schedule"),
+    path("workers/", workers.workers, name="workers"),
     path(
         "login",
         auth.LoginView.as_view(template_name="console/login.html", redirect_authenticated_user=True),

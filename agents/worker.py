@@ -74,6 +74,11 @@ class Worker:
         self._scope = anyio.CancelScope()
 
     @property
+    def capacity(self) -> int:
+        """How many runs it holds at most."""
+        return self._concurrency
+
+    @property
     def run_ids(self) -> set[UUID]:
         """The runs that are being advanced here."""
         return {run_id for run_id, _ in tuple(self._held)}
@@ -313,6 +318,7 @@ class Process:
         self._portal.start_task_soon(self._call, self.worker.drain)
         self._running.result(timeout=settings.LOOM.grace_seconds + settings.LOOM.lease_seconds)
         self._stopping.set()
+        self._heart.join(timeout=1)
         self._loop.close()
 
 
@@ -325,6 +331,7 @@ def _end_with(running: Future[None]) -> None:
 
 def _renew(worker: Worker, lease_seconds: float, stopping: threading.Event) -> None:
     """Renew the leases three times in their length, on a connection of its own, whatever the loop is busy with."""
+    _report(worker)
     while not stopping.wait(lease_seconds / 3):
         try:
             with scheduler_scope():
@@ -332,6 +339,20 @@ def _renew(worker: Worker, lease_seconds: float, stopping: threading.Event) -> N
         except DatabaseFailure:
             log.exception("the leases of this worker are not renewed")
             connection.close()
+        _report(worker)
+    _report(worker, has_ended=True)
+
+
+def _report(worker: Worker, *, has_ended: bool = False) -> None:
+    """Let people see that this worker lives. Nothing depends on it."""
+    try:
+        if has_ended:
+            services.forget_worker(owner=worker.owner)
+        else:
+            services.report_worker(owner=worker.owner, held=len(worker.run_ids), capacity=worker.capacity)
+    except DatabaseFailure as error:
+        log.warning("pages do not show how this worker is: %s", error)
+        connection.close()
 
 
 def _tick(stopping: threading.Event) -> None:

@@ -22,6 +22,7 @@ from agents.services.schedules import (
 )
 from agents.services.starting import start_run
 from agents.services.steering import cancel_run, take_decision
+from agents.services.workers import forget_worker, report_worker
 
 __all__ = [
     "STATUS",
@@ -41,6 +42,7 @@ __all__ = [
     "drop_orphan_blobs",
     "find_cancelled",
     "fire_due_schedules",
+    "forget_worker",
     "fork_run",
     "preview_replay",
     "promote",
@@ -48,6 +50,7 @@ __all__ = [
     "read_records",
     "release_runs",
     "renew_leases",
+    "report_worker",
     "retry_run",
     "run_schedule_now",
     "start_run",

@@ -20,6 +20,7 @@ PLACES = (
     ("Runs", "console:runs", "console:run"),
     ("Approvals", "approvals:inbox", "approvals:"),
     ("Schedules", "console:schedules", "console:schedule"),
+    ("Workers", "console:workers", "console:workers"),
 )
 
 View = Callable[..., HttpResponse]

@@ -251,6 +251,8 @@ def test_the_admin_lists_the_members_own_rows_only(
 ) -> None:
     acme.run(acme.agent())
     acme.client().post("/api/v1/schedules", BODIES["create_schedule"])
+    acme.client().post("/api/v1/policies", BODIES["create_policy"])
+    acme.question(acme.run())
     ann = acme.member("ann")
 
     shown = ann.get(f"/admin/{page}/").content.decode()
