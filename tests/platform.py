@@ -232,8 +232,9 @@ def wait_for() -> Callable[..., None]:
 
 
 @pytest.fixture
-def statements() -> Callable[[Callable[[], Any]], Sequence[str]]:
-    """The SQL statements that something takes."""
+def statements(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], Sequence[str]]:
+    """The SQL statements that something takes, once its credential is known."""
+    monkeypatch.setattr("governance.auth._CACHE_SECONDS", 600.0)  # a slow machine must not look a key up in between
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
