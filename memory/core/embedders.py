@@ -1,4 +1,4 @@
-"""Text to vectors: one embedder without meaning for tests, and three services.
+"""Text to vectors: one embedder that knows words but no meaning, and three services.
 
 A service's client is imported on the first call; `client=` brings one's own, whose errors are passed on as they are.
 """
@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import random
+from array import array
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from importlib.util import find_spec
 from math import sqrt
+from operator import add, mul
 from typing import Any
 
 from loom.errors import ConfigError, Unavailable
+from memory.core.lexical import words
 
 OPENAI_DIMENSIONS = {
     "text-embedding-3-small": 1536,
@@ -34,15 +38,18 @@ COHERE_DIMENSIONS = {
     "embed-multilingual-light-v3.0": 384,
 }
 
+_WHOLE = 0.5  # how much a text counts beside its words: texts of the same words are 0.8 alike
+
 
 class MissingPackage(Unavailable, ImportError):
     """An optional package is not installed."""
 
 
 class HashEmbedder:
-    """Vectors without meaning: equal texts are equal, all others are unrelated. For tests, never for search.
+    """Words without meaning: texts are near as far as they share words. It needs no key, no network and no model.
 
-    The same text gets the same unit vector in every process.
+    Every word has a direction of its own, drawn from its hash (a random projection of the bag of words), and so has the
+    text as a whole: only equal texts are equal. The same text gets the same unit vector in every process.
     """
 
     def __init__(self, dimensions: int = 384) -> None:
@@ -52,10 +59,12 @@ class HashEmbedder:
         self.name = f"hash-embedder-{dimensions}"
 
     async def embed(self, text: str) -> list[float]:
-        dice = random.Random(hashlib.sha256(text.encode()).digest())
-        vector = [dice.gauss(0.0, 1.0) for _ in range(self.dimensions)]
-        length = sqrt(sum(part * part for part in vector))
-        return [part / length for part in vector]
+        found = sorted(set(words(text)))
+        whole = _draw(text, self.dimensions)
+        vector = [_WHOLE * sqrt(len(found)) * part for part in whole]
+        for word in found:
+            vector = list(map(add, vector, _direction(word, self.dimensions)))
+        return _unit(vector) or whole
 
     async def embed_batch(self, texts: list[str]) -> list[list[float]]:
         return [await self.embed(text) for text in texts]
@@ -177,6 +186,22 @@ class CohereEmbedder:
         except self._errors as error:
             raise Unavailable(f"embedding with {self.name} failed: {error}", model=self.name) from error
         return [list(vector) for vector in reply.embeddings]
+
+
+@lru_cache(maxsize=2048)
+def _direction(word: str, dimensions: int) -> array[float]:
+    return array("f", _draw(word, dimensions))
+
+
+def _draw(text: str, dimensions: int) -> list[float]:
+    dice = random.Random(hashlib.sha256(text.encode()).digest())
+    return _unit([dice.gauss(0.0, 1.0) for _ in range(dimensions)])
+
+
+def _unit(vector: list[float]) -> list[float]:
+    """The vector with length one; empty when it has next to none, as when there are no words or they cancel out."""
+    length = sqrt(sum(map(mul, vector, vector)))
+    return [part / length for part in vector] if length > 1e-9 else []
 
 
 async def _in_batches(

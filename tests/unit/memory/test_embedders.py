@@ -158,3 +158,21 @@ async def test_a_service_that_refuses_is_unavailable(monkeypatch: pytest.MonkeyP
 async def test_a_missing_key_is_a_matter_of_configuration() -> None:
     with pytest.raises(ConfigError, match="set OPENAI_API_KEY or give api_key="):
         await OpenAIEmbedder().embed("tea")
+
+
+async def test_hash_vectors_are_near_as_far_as_texts_share_words() -> None:
+    embedder = HashEmbedder()
+    bakery, paid, ferry, turned = await embedder.embed_batch(
+        ["The bakery sent an invoice", "paid the bakery's invoice", "a ferry left", "an invoice sent the bakery"]
+    )
+
+    def near(one: list[float], other: list[float]) -> float:
+        return sum(a * b for a, b in zip(one, other, strict=True))
+
+    assert near(bakery, paid) > 0.4 > 0.2 > near(bakery, ferry)
+    assert 0.7 < near(bakery, turned) < 0.9
+
+
+async def test_a_hash_vector_has_unit_length_even_when_its_words_cancel_each_other_out() -> None:
+    for text in ["", "the of", *(" ".join(f"word{n}" for n in range(count)) for count in range(1, 40))]:
+        assert sum(part * part for part in await HashEmbedder(1).embed(text)) == pytest.approx(1)
