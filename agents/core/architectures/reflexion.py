@@ -12,6 +12,8 @@ from agents.core.architectures.react import ReAct
 from agents.core.architectures.scores import FORMAT, Score, ask_score
 from loom.events import Event
 from loom.messages import Message, Role
+from memory.core.loaders.base import Chunk
+from memory.core.vector_stores.base import SearchResult
 
 if TYPE_CHECKING:
     from agents.core.agent import Agent
@@ -31,11 +33,11 @@ _LESSONS = "Lessons from earlier attempts:\n"
 class LessonStore(Protocol):
     """What Reflexion needs of a vector store."""
 
-    async def add(self, chunks: list[Any], ids: list[str] | None = None) -> list[str]: ...
+    async def add(self, chunks: list[Chunk], ids: list[str] | None = None) -> list[str]: ...
 
     async def search(
         self, query: str, *, k: int = 4, filter: Mapping[str, Any] | None = None, diversity: float | None = None
-    ) -> list[Any]: ...
+    ) -> list[SearchResult]: ...
 
 
 class Reflexion:
@@ -181,7 +183,7 @@ class Reflexion:
             if store is None:
                 await deps.memory.append_block(self.lessons_block_name, _listed([lesson]), user_id=user_id)
             else:
-                await store.add([_chunk(lesson, owner=_owner(user_id))])
+                await store.add([Chunk(lesson, {"owner": _owner(user_id), "kind": "reflexion_lesson"})])
 
         await deps.runtime.step(key, remember, lesson)
         return "memory" if store is None else "store"
@@ -215,13 +217,3 @@ def _owner(user_id: str | None) -> str:
 
 def _listed(lessons: Sequence[str]) -> str:
     return "".join(f"- {lesson}\n" for lesson in lessons)
-
-
-@dataclass(frozen=True, slots=True)
-class _Lesson:
-    content: str
-    metadata: dict[str, Any]
-
-
-def _chunk(lesson: str, *, owner: str) -> Any:
-    return _Lesson(lesson, {"owner": owner, "kind": "reflexion_lesson"})

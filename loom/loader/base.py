@@ -1,0 +1,20 @@
+"""What documents are cut into."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loom.doors import door
+
+if TYPE_CHECKING:
+    from memory.core.loaders.base import Chunk as Chunk
+
+HOMES = {
+    "Chunk": "memory.core.loaders.base",
+}
+
+__all__ = [
+    "Chunk",
+]
+
+__getattr__, __dir__ = door(__name__, HOMES)

@@ -1,0 +1,26 @@
+"""Texts found by what they are about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loom.doors import door
+
+if TYPE_CHECKING:
+    from memory.core.vector_stores.base import SearchResult as SearchResult
+    from memory.core.vector_stores.base import VectorStore as VectorStore
+    from memory.core.vector_stores.in_memory import InMemoryVectorStore as InMemoryVectorStore
+
+HOMES = {
+    "InMemoryVectorStore": "memory.core.vector_stores.in_memory",
+    "SearchResult": "memory.core.vector_stores.base",
+    "VectorStore": "memory.core.vector_stores.base",
+}
+
+__all__ = [
+    "InMemoryVectorStore",
+    "SearchResult",
+    "VectorStore",
+]
+
+__getattr__, __dir__ = door(__name__, HOMES)

@@ -1,0 +1,1 @@
+"""From documents to pieces that can be searched."""

@@ -1,0 +1,7 @@
+"""Where the vectors of texts are kept and searched. A store is a module here and one line in `STORES`."""
+
+from __future__ import annotations
+
+STORES = {
+    "inmemory": "memory.core.vector_stores.in_memory:InMemoryVectorStore",
+}
