@@ -221,6 +221,51 @@ async def test_a_team_is_the_agent_that_its_architecture_makes(play: Play) -> No
     assert (await agent.run("do the thing")).output == "All done."
 
 
+async def test_a_team_that_learns_recalls_the_lessons_that_fit(play: Play) -> None:
+    from loom import Agent, HashEmbedder
+    from loom.architecture import Reflexion, Supervisor
+    from loom.vectorstore import InMemoryVectorStore
+
+    researcher, writer, reviewer = (Agent("...", model="gpt-4o") for _ in range(3))
+    agent = Agent(
+        "...",
+        model="gpt-4o",
+        architecture=Reflexion(
+            base=Supervisor(workers={"researcher": researcher, "writer": writer}),
+            max_attempts=3,
+            threshold=0.85,
+            lesson_store=InMemoryVectorStore(embedder=HashEmbedder()),  # selective recall
+        ),
+    )
+    lesson = "Reports about bridges need their length in meters."
+    asked = play("It is long.", "score: 0.5", lesson, "It is 1280 meters long.", "score: 0.9")
+    result = await agent.run("Write a report about bridges.", user_id="alice")
+    assert result.output == "It is 1280 meters long."
+    assert lesson not in str(asked[0]["messages"])
+    assert lesson in str(asked[3]["messages"])
+
+    asked = play("Done.", "score: 1", "Done.", "score: 1")
+    await agent.run("Write a report about more bridges.", user_id="alice")
+    await agent.run("Write a report about more bridges.", user_id="bob")
+    assert lesson in str(asked[0]["messages"])
+    assert lesson not in str(asked[2]["messages"])
+
+    agent = Agent(
+        "...",
+        model="gpt-4o",
+        architecture=Reflexion(
+            base=Supervisor(workers={"researcher": researcher, "writer": writer, "reviewer": reviewer}),
+            lesson_store=InMemoryVectorStore(embedder=HashEmbedder()),  # selective recall
+        ),
+    )
+    asked = play(
+        call("delegate", worker="reviewer", instructions="Review it."), "Fine.", "Reviewed.", "score: 0.5", lesson,
+        call("delegate", worker="writer", instructions="Write it."), "Text.", "Written.", "score: 0.9",
+    )  # fmt: skip
+    assert (await agent.run("Write a report about bridges.")).output == "Written."
+    assert lesson in str(asked[5]["messages"])
+
+
 async def test_the_shapes_of_a_workflow(play: Play) -> None:
     from loom import END, START, Agent, Workflow
 
