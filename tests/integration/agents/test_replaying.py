@@ -206,6 +206,18 @@ def test_a_permission_is_kept_only_with_the_call_it_was_for(acme: Any, ended: Ca
     assert _journal(acme, before_the_call) == _of(*TURNS[:2])
 
 
+@pytest.mark.parametrize(("effect", "kept"), [("keyed", 5), ("transactional", 2)])
+def test_a_permission_does_not_last_for_a_second_effect(
+    acme: Any, ended: Callable[..., Run], effect: str, kept: int
+) -> None:
+    answer = Record(kind=Kind.APPROVAL_DECIDED, step_key=TOOL, data={"decision": "approve"})
+    journal = (*TURNS[:2], question(TOOL), answer, called(TOOL, effect), returned(TOOL))
+
+    run = _retry(acme, ended(*journal, FAILED), from_seq=7)
+
+    assert _journal(acme, run) == _of(*journal[:kept])
+
+
 @pytest.mark.parametrize(("seq", "kept"), [(1, 0), (2, 0), (3, 0), (4, 2), (5, 3), (6, 4), (7, 4)])
 def test_a_run_is_tried_again_from_any_of_its_events(acme: Any, ended: Callable[..., Run], seq: int, kept: int) -> None:
     source = ended(*TURNS, FAILED)
