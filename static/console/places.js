@@ -13,11 +13,14 @@
     document.dispatchEvent(new Event("tenant"));
     due = due || setTimeout(count, 1000);
   }
-  listen(document.body.dataset.tenant, {
-    heard: tell,
-    poll: tell,
-    state: (live) => document.dispatchEvent(new CustomEvent("tenant-live", { detail: live })),
-  });
+  function state(live) {
+    document.dispatchEvent(new CustomEvent("tenant-live", { detail: live }));
+    if (!live) return;
+    tell();  // what happened between the page and the socket
+    setTimeout(tell, 2000);  // and until the server listened for it
+  }
+  listen(document.body.dataset.tenant, { heard: tell, poll: tell, state });
+  setInterval(() => { if (!document.hidden) tell(); }, 20000);  // a hint that is lost costs time, no more
 })();
 
 // Each time some way off or past is said in words that stay true: <time data-until> counts down, <time data-since> up.
