@@ -108,7 +108,7 @@ class Worker:
                 await self._come_to_rest()
                 self._scope.cancel()
         with anyio.CancelScope(shield=True):
-            await scheduler_unit(services.release_runs)(owner=self.owner)
+            await self._release(None)
 
     async def _claim(self) -> Sequence[Claim]:
         self._look = anyio.Event()  # a wake-up during the claim must not be lost
@@ -143,15 +143,16 @@ class Worker:
                 resting = {run_id for (run_id, _), brake in self._brakes.items() if not brake.in_hand} - at_rest
                 if resting:
                     await self._release(resting)
+                    await anyio.to_thread.run_sync(queue.wake_workers)
                     at_rest |= resting
                 await anyio.sleep(_REST_SECONDS)
 
-    async def _release(self, run_ids: set[UUID]) -> None:
+    async def _release(self, run_ids: set[UUID] | None) -> None:
+        """Give back these runs, or all. What cannot be given back is taken when its lease has run out."""
         try:
             await scheduler_unit(services.release_runs)(owner=self.owner, run_ids=run_ids)
-            await anyio.to_thread.run_sync(queue.wake_workers)
         except DatabaseFailure:
-            log.exception("runs are not given back yet")
+            log.exception("runs are not given back")
 
     async def _heed(self) -> None:
         """Stop the runs that somebody has cancelled: whatever they wait for is cancelled at once."""
