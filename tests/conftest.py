@@ -9,9 +9,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 PROVIDER_KEYS = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "LOOM_MODEL")
 WITHOUT_DJANGO = Path(__file__).parent / "unit"
+
+settings.register_profile("loom", deadline=None)  # how long an example takes is a matter of the machine
+settings.load_profile("loom")
 
 
 @pytest.fixture
