@@ -16,7 +16,7 @@ from unfold.decorators import display
 
 from governance import services
 from governance.admin.rows import ReadOnlyInline, TenantRows, by
-from governance.models import Approval, ApprovalDecision, ApprovalPolicy, Membership
+from governance.models import Approval, ApprovalDecision, ApprovalPolicy, Membership, deciders
 from loom.errors import LoomError
 
 Status = Approval.Status
@@ -117,7 +117,9 @@ class ApprovalAdmin(TenantRows):
 
 
 class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
-    approvers = forms.MultipleChoiceField(choices=Membership.Role.choices, widget=forms.CheckboxSelectMultiple)
+    approvers = forms.MultipleChoiceField(
+        choices=Membership.Role.choices, widget=forms.CheckboxSelectMultiple, initial=deciders
+    )
     escalates_to = forms.MultipleChoiceField(
         choices=Membership.Role.choices, widget=forms.CheckboxSelectMultiple, required=False
     )

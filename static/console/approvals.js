@@ -46,6 +46,7 @@
     row?.classList.add("current");
     if (focused) row?.querySelector("a").focus({ preventScroll: true });
     tell();
+    document.dispatchEvent(new Event("pieces"));
   }
 
   async function refreshDetail() {

@@ -46,4 +46,5 @@
   }
   tick();
   setInterval(tick, 1000);
+  document.addEventListener("pieces", tick);  // somebody has put a new piece into the page
 })();

@@ -20,6 +20,7 @@
       news.replaceChildren(...page.querySelector("[data-summary]").childNodes);
       if (!actions.querySelector("details[open]")) actions.replaceChildren(...page.querySelector("[data-actions]").childNodes);
       retell(page.querySelector("[data-steps]"));
+      document.dispatchEvent(new Event("pieces"));
       const bottom = window.innerHeight + window.scrollY >= document.body.offsetHeight - 80;
       let fresh = 0;
       for (const event of [...page.querySelectorAll("[data-events] > li")]) {
@@ -40,7 +41,9 @@
   function retell(fresh) {
     for (const step of [...fresh.children]) {
       const before = step.id && document.getElementById(step.id);
-      if (before) step.querySelector("details").open = before.querySelector("details").open;
+      if (!before) continue;
+      step.querySelector("details").open = before.querySelector("details").open;
+      before.remove();
     }
     const first = fresh.firstElementChild?.dataset.from;
     [...steps.children].filter((step) => Number(step.dataset.from) >= Number(first)).forEach((step) => step.remove());

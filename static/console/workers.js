@@ -6,7 +6,9 @@
   async function refresh() {
     due = null;
     const response = await fetch("?part=all");
-    if (response.ok && !response.redirected) workers.innerHTML = await response.text();
+    if (!response.ok || response.redirected) return;
+    workers.innerHTML = await response.text();
+    document.dispatchEvent(new Event("pieces"));
   }
   document.addEventListener("tenant", () => { due = due || setTimeout(refresh, 1000); });
   document.addEventListener("tenant-live", (event) => badge(event.detail));
