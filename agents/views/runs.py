@@ -16,7 +16,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from agents import services
-from agents.models import Agent, Run
+from agents.models import Agent, Run, RunEvent
 from agents.schemas import MAX_INPUT_BYTES
 from agents.views.telling import describe, steps_of
 from governance.auth import SESSION_TENANT, Principal
@@ -116,7 +116,7 @@ def run(request: HttpRequest, principal: Principal, run_id: UUID) -> HttpRespons
     found = find_run(principal, run_id)
     shown = _number(request, "last") or EVENTS_A_PAGE
     first = max(0, found.last_seq - shown)
-    rows = services.read_events(found.pk, after=first)
+    rows = _known(found, after=first)
     context = _summary(found, principal) | {
         "events": [describe(event) for event in rows],
         "steps": steps_of(rows, is_over=found.is_over),
@@ -135,7 +135,7 @@ def events(request: HttpRequest, principal: Principal, run_id: UUID) -> HttpResp
     found = find_run(principal, run_id)
     after = _number(request, "after") or 0
     first = max(0, found.last_seq - EVENTS_A_PAGE)
-    rows = services.read_events(found.pk, after=min(after, first))
+    rows = _known(found, after=min(after, first))
     fresh = [row for row in rows if row.seq > after][:EVENTS_A_PAGE]
     context = _summary(found, principal) | {
         "events": [describe(event) for event in fresh],
@@ -161,6 +161,12 @@ def find_run(principal: Principal, run_id: UUID) -> Run:
     except NotFound as error:
         raise Http404(str(error)) from error
     return found
+
+
+def _known(found: Run, *, after: int) -> list[RunEvent]:
+    """The events after a number that the run's summary knows of, so that a page never shows the end of a run that it
+    says is running: whoever listens from its last number on hears the rest."""
+    return services.read_events(found.pk, after=after, limit=max(0, found.last_seq - after))
 
 
 def _summary(found: Run, principal: Principal) -> dict[str, Any]:

@@ -81,6 +81,17 @@ def test_what_had_begun_when_a_run_ended_is_cut_off(acme: Any) -> None:
     assert 'data-state="cut off"' in ben.get(f"/runs/{run.pk}").content.decode()
 
 
+@pytest.mark.parametrize("path", ["", "/events?after=0"])
+def test_a_page_shows_no_event_that_its_summary_does_not_know_of(acme: Any, over: Run, path: str) -> None:
+    with acme.scope():
+        Run.objects.update(last_seq=3, status="running")  # as it was read while a worker went on
+
+    page = acme.member("ben").get(f"/runs/{over.pk}{path}").content.decode()
+
+    assert re.findall(r'data-seq="(\d+)" data-kind', page) == ["1", "2", "3"]
+    assert "It is sunny" not in page.partition("data-steps")[2]
+
+
 def test_a_run_that_waits_says_for_what_and_leads_there(acme: Any) -> None:
     acme.agent()
     asked = acme.question(acme.run(), amount=5)
