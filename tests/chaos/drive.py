@@ -169,6 +169,7 @@ class Arena:
     workers: list[Worker] = field(default_factory=list)
     _wanted: int = 0
     _processes: list[subprocess.Popen[str]] = field(default_factory=list)
+    _supervisor: threading.Thread | None = None
     _fork: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self) -> None:
@@ -273,8 +274,11 @@ class Arena:
         was, self._wanted = self._wanted, count
         if count and not was:
             self._fill()
-            threading.Thread(target=self._supervise, name="supervisor", daemon=True).start()
+            self._supervisor = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
+            self._supervisor.start()
         if not count:
+            if self._supervisor is not None:  # else it might begin one more meanwhile
+                self._supervisor.join()
             for worker in self.alive():
                 worker.send(signal.SIGKILL)
             for worker in self.workers:
