@@ -194,10 +194,23 @@ def _check_answer(approval: Approval, decision: str, args: dict[str, Any] | None
 
 
 def check_arguments(schema: dict[str, Any], args: dict[str, Any]) -> None:
-    """Raise InvalidArguments, pointing at each value that does not fit the tool's JSON Schema."""
-    from jsonschema import Draft202012Validator  # slow to import: only where somebody edits
+    """Raise InvalidArguments, pointing at each value that does not fit the tool's JSON Schema.
 
-    found = sorted(Draft202012Validator(schema).iter_errors(args), key=lambda error: list(error.absolute_path))
+    A schema may come from a stranger's server: nothing that it refers to is fetched, and Invalid says that it is of no
+    use.
+    """
+    from jsonschema import Draft202012Validator  # slow to import: only where somebody edits
+    from jsonschema.exceptions import UnknownType
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
+    validator = Draft202012Validator(schema, registry=Registry())
+    try:
+        found = sorted(validator.iter_errors(args), key=lambda error: list(map(str, error.absolute_path)))
+    except Unresolvable as error:
+        raise Invalid(f"the tool's schema refers to {error.ref!r}, which is not in it", pointer="/args") from error
+    except UnknownType as error:
+        raise Invalid(f"the tool's schema has the type {error.type!r}, which JSON has not", pointer="/args") from error
     errors = [
         {"pointer": "".join(f"/{part}" for part in ("args", *error.absolute_path)), "detail": error.message}
         for error in found

@@ -15,7 +15,7 @@ from django import forms
 
 from governance import services
 from governance.core.differences import readable
-from loom.errors import InvalidArguments
+from loom.errors import Invalid, InvalidArguments
 
 LONG = 70  # a text of more characters gets more than a line
 MOST_CHARACTERS = 100_000
@@ -49,6 +49,8 @@ class ArgumentsForm(forms.Form):
         except InvalidArguments as error:
             for one in error.errors:
                 self._say(one["pointer"], one["detail"])
+        except Invalid as error:
+            self.add_error(None, f"{error}.")
 
     def _say(self, pointer: str, detail: str) -> None:
         """Put what the schema says beside the field that it is about."""

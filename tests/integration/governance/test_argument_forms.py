@@ -144,3 +144,18 @@ def test_required_arguments_are_marked_and_come_first() -> None:
     assert list(form.fields)[:5] == ["arg-order", "arg-amount", "arg-notify", "arg-currency", "arg-items"]
     assert [name for name, field in form.fields.items() if field.is_required] == list(form.fields)[:5]  # type: ignore[attr-defined]
     assert form.fields["arg-order"].help_text == "as on the invoice"
+
+
+@pytest.mark.parametrize(
+    ("below", "says"),
+    [
+        ({"$ref": "#/nowhere"}, "refers to '/nowhere'"),
+        ({"$ref": "http://127.0.0.1:9/schema"}, "refers to 'http://127.0.0.1:9/schema'"),
+        ({"type": "text"}, "has the type 'text'"),
+    ],
+)
+def test_a_schema_of_no_use_is_said_and_nothing_is_fetched_for_it(below: dict[str, Any], says: str) -> None:
+    form = _sent({"a": "x"}, {"type": "object", "properties": {"a": below}}, a='"y"')
+
+    assert not form.is_valid()
+    assert says in form.non_field_errors()[0]
