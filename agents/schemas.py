@@ -10,10 +10,10 @@ from ninja import Schema
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 from pydantic_core import PydanticCustomError, to_json
 
-from agents.core import json_schema
 from agents.core.cron import Missed
 from agents.core.runtime.edits import EditedMessage
 from agents.models import Agent, AgentVersion, Run, Schedule
+from governance.core import json_schema
 from governance.schemas import Body, Name, PageQuery
 
 MAX_INPUT_BYTES = 1024 * 1024

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from agents.core import json_schema
 from agents.core.agent import Agent
 from agents.core.llm.scripted import ScriptedModel, ScriptedTurn
 from agents.core.tools.tool import Tool
+from governance.core import json_schema
 from loom.errors import InvalidArguments, OutputValidationError
 
 BOMB = "(x+x+)+y|(x|xx)+z"
