@@ -15,6 +15,8 @@ from math import sqrt
 from operator import add, mul
 from typing import Any
 
+from anyio.lowlevel import current_token
+
 from loom.errors import ConfigError, Unavailable
 from memory.core.lexical import words
 
@@ -84,7 +86,8 @@ class OpenAIEmbedder:
         self.name = model
         self.dimensions = dimensions or _dimensions(model, OPENAI_DIMENSIONS, "give dimensions=")
         self._shorten = {} if dimensions is None else {"dimensions": dimensions}
-        self._client, self._api_key = client, api_key
+        self._given, self._api_key = client, api_key
+        self._own: tuple[Any, Any] = (None, None)  # an event loop and its client: connections cannot move to another
         self._errors: tuple[type[Exception], ...] = ()
 
     async def embed(self, text: str) -> list[float]:
@@ -101,17 +104,20 @@ class OpenAIEmbedder:
         return [list(item.embedding) for item in sorted(reply.data, key=lambda item: item.index)]
 
     def _connect(self) -> Any:
-        if self._client is None:
+        if self._given is not None:
+            return self._given
+        loop = current_token().native_token
+        if self._own[0] is not loop:
             from openai import AsyncOpenAI, OpenAIError  # slow to import
 
             self._errors = (OpenAIError,)
             try:
-                self._client = AsyncOpenAI(api_key=self._api_key)
+                self._own = (loop, AsyncOpenAI(api_key=self._api_key))
             except OpenAIError as error:
                 raise ConfigError(
                     f"no client for {self.name}: set OPENAI_API_KEY or give api_key= ({error})"
                 ) from error
-        return self._client
+        return self._own[1]
 
 
 class VoyageEmbedder:

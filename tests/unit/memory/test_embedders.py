@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import pytest
 
 from loom.errors import ConfigError, LoomError, Unavailable
@@ -145,6 +146,20 @@ async def test_the_real_client_reads_what_a_server_answers(monkeypatch: pytest.M
     body = {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.5, 1.5]}], "model": "m"}
     with server(200, body) as url:
         assert await embed_once(url, monkeypatch) == [0.5, 1.5]
+
+
+def test_an_embedder_serves_one_event_loop_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.5, 1.5]}], "model": "m"}
+    with server(200, body) as url:
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        embedder = OpenAIEmbedder(api_key="test")
+
+        async def embed_and_close() -> list[float]:
+            vector = await embedder.embed("tea")
+            await embedder._connect().close()
+            return vector
+
+        assert [anyio.run(embed_and_close) for _ in range(2)] == [[0.5, 1.5]] * 2
 
 
 async def test_a_service_that_refuses_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
