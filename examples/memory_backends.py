@@ -5,7 +5,7 @@
     inmemory: InMemoryMemory, 1 turn of ann
     a description: InMemoryMemory, 1 turn of ann
     an object: InMemoryMemory, 1 turn of ann
-    sqlite: ...
+    sqlite: SqliteMemory, 1 turn of ann
     ConfigError: no memory 'mysql://db'; use inmemory, sqlite:<path>, chroma:<directory>, postgresql://… or redis://…
 
 Others: `sqlite:./bot.db` (one file), `chroma:./vectors`, `postgresql://user@host/db`, `redis://host:6379/0`.

@@ -9,6 +9,8 @@ from loom.doors import door
 if TYPE_CHECKING:
     from memory.core.auto_extract import AutoExtractMemory as AutoExtractMemory
     from memory.core.backends.in_memory import InMemoryMemory as InMemoryMemory
+    from memory.core.backends.sqlite.facts import SqliteFactStore as SqliteFactStore
+    from memory.core.backends.sqlite.memory import SqliteMemory as SqliteMemory
     from memory.core.consolidator import ConsolidationWorker as ConsolidationWorker
     from memory.core.consolidator import Consolidator as Consolidator
     from memory.core.embedders import CohereEmbedder as CohereEmbedder
@@ -34,6 +36,8 @@ HOMES = {
     "InMemoryMemory": "memory.core.backends.in_memory",
     "Memory": "memory.core.protocol",
     "OpenAIEmbedder": "memory.core.embedders",
+    "SqliteFactStore": "memory.core.backends.sqlite.facts",
+    "SqliteMemory": "memory.core.backends.sqlite.memory",
     "VoyageEmbedder": "memory.core.embedders",
     "default_recall_scored": "memory.core.recall",
     "resolve_memory": "memory.core.resolver",
@@ -51,6 +55,8 @@ __all__ = [
     "InMemoryMemory",
     "Memory",
     "OpenAIEmbedder",
+    "SqliteFactStore",
+    "SqliteMemory",
     "VoyageEmbedder",
     "default_recall_scored",
     "resolve_memory",

@@ -87,8 +87,7 @@ class InMemoryFactStore:
         if partition is None:
             return []
         scored = partition.by_words(query, limit, moment) if vector is None else partition.by_meaning(vector, moment)
-        scored.sort(key=lambda pair: (-pair[0], len(pair[1].text()), -pair[1].recorded_at.timestamp(), pair[1].id))
-        return [fact for _, fact in scored[: max(limit, 0)]]
+        return best(scored, limit)
 
     async def all_facts(self) -> list[Fact]:
         return [fact for user_id in self._users for fact in self._of(user_id)]
@@ -100,7 +99,7 @@ class InMemoryFactStore:
         if partition is None:
             return 0
         until = None if before is None else as_utc(before)
-        kept = partition.only(lambda fact: _left_of(fact, before=until, sources=sources))
+        kept = partition.only(lambda fact: left_of(fact, before=until, sources=sources))
         if kept.facts:
             self._users[user_id] = kept
         return len(partition.facts) - len(kept.facts)
@@ -121,6 +120,14 @@ class InMemoryFactStore:
     def _of(self, user_id: str | None) -> list[Fact]:
         partition = self._users.get(user_id)
         return [] if partition is None else list(partition.facts.values())
+
+
+def best(scored: Iterable[Scored], limit: int) -> list[Fact]:
+    """The facts with the highest scores; of equally good ones the shortest, the last recorded, then by id."""
+    order = sorted(
+        scored, key=lambda pair: (-pair[0], len(pair[1].text()), -pair[1].recorded_at.timestamp(), pair[1].id)
+    )
+    return [fact for _, fact in order[: max(limit, 0)]]
 
 
 class _Partition:
@@ -159,7 +166,7 @@ class _Partition:
 
     def by_meaning(self, vector: Vector, moment: datetime) -> list[Scored]:
         return [
-            (_cosine(vector, self._vectors[fact.id]), fact)
+            (cosine(vector, self._vectors[fact.id]), fact)
             for fact in self.facts.values()
             if fact.id in self._vectors and fact.holds_at(moment)
         ]
@@ -184,7 +191,8 @@ class _Partition:
         self._ids.append(fact.id)
 
 
-def _left_of(fact: Fact, *, before: datetime | None, sources: Collection[str] | None) -> Fact | None:
+def left_of(fact: Fact, *, before: datetime | None, sources: Collection[str] | None) -> Fact | None:
+    """What is left of a fact when those recorded before a moment, or read from some sources, are erased."""
     if before is not None and fact.recorded_at >= before:
         return fact
     if sources is None:
@@ -195,6 +203,6 @@ def _left_of(fact: Fact, *, before: datetime | None, sources: Collection[str] | 
     return fact.model_copy(update={"sources": rest}) if rest else None
 
 
-def _cosine(one: Vector, other: Vector) -> float:
+def cosine(one: Vector, other: Vector) -> float:
     scale = sqrt(sum(map(mul, one, one)) * sum(map(mul, other, other)))
     return sum(map(mul, one, other)) / scale if scale else 0.0

@@ -94,6 +94,7 @@ NAMED = [
     "data.lineage",
     "governance.budget",
     "governance.retry",
+    "loader.base",
     "mcp.spec",
     "memory.auto_extract",
     "memory.consolidator",
@@ -101,6 +102,8 @@ NAMED = [
     "memory.facts",
     "memory.inmemory",
     "memory.resolver",
+    "memory.sqlite",
+    "memory.sqlite_facts",
     "memory.worker",
     "model.anthropic",
     "model.echo",
@@ -118,6 +121,7 @@ NAMED = [
     "tools.plan_resolver",
     "tools.registry",
     "tools.web",
+    "vectorstore.base",
     "workspace.tools",
 ]
 

@@ -1,17 +1,34 @@
+"""What every store of facts promises."""
+
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loom.context import IsolationWarning
+from memory.core.backends.sqlite.facts import SqliteFactStore
 from memory.core.embedders import HashEmbedder
 from memory.core.facts import InMemoryFactStore
-from memory.core.protocol import BatchFactStore, ErasableFactStore, FactStore
+from memory.core.protocol import BatchFactStore, Embedder, ErasableFactStore, FactStore
 from memory.core.values import Fact
 
+Make = Callable[..., Any]
+STORES: dict[str, Callable[[Path, Embedder | None], Any]] = {
+    "inmemory": lambda path, embedder: InMemoryFactStore(embedder=embedder),
+    "sqlite": lambda path, embedder: SqliteFactStore(path, embedder=embedder),
+}
 START = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(params=STORES)
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    numbers = count()
+    return lambda embedder=None: STORES[request.param](tmp_path / f"{next(numbers)}.db", embedder)
 
 
 def fact(object_: str, *, user: str | None = "ann", year: int = 2020, **more: Any) -> Fact:
@@ -25,16 +42,16 @@ def fact(object_: str, *, user: str | None = "ann", year: int = 2020, **more: An
     )
 
 
-def test_the_store_is_all_three_kinds_of_fact_store() -> None:
-    store = InMemoryFactStore()
+def test_the_store_is_all_three_kinds_of_fact_store(make: Make) -> None:
+    store = make()
 
     assert isinstance(store, FactStore)
     assert isinstance(store, ErasableFactStore)
     assert isinstance(store, BatchFactStore)
 
 
-async def test_a_new_object_ends_the_open_fact_where_it_begins() -> None:
-    store = InMemoryFactStore()
+async def test_a_new_object_ends_the_open_fact_where_it_begins(make: Make) -> None:
+    store = make()
     await store.append(fact("Rome", year=2020))
     await store.append(fact("Oslo", year=2022))
 
@@ -44,16 +61,16 @@ async def test_a_new_object_ends_the_open_fact_where_it_begins() -> None:
     assert facts["Oslo"].valid_until is None
 
 
-async def test_the_same_object_again_leaves_the_fact_open() -> None:
-    store = InMemoryFactStore()
+async def test_the_same_object_again_leaves_the_fact_open(make: Make) -> None:
+    store = make()
     await store.append(fact("Rome", year=2020))
     await store.append(fact("Rome", year=2022))
 
     assert [each.valid_until for each in await store.all_facts()] == [None, None]
 
 
-async def test_appending_many_facts_ends_no_fact_of_another_user() -> None:
-    store = InMemoryFactStore()
+async def test_appending_many_facts_ends_no_fact_of_another_user(make: Make) -> None:
+    store = make()
     await store.append(fact("Rome", user="ann"))
     await store.append(fact("Rome", user=None))
 
@@ -62,8 +79,8 @@ async def test_appending_many_facts_ends_no_fact_of_another_user() -> None:
     assert [each.valid_until for each in await store.all_facts()] == [None] * 4
 
 
-async def test_a_fact_that_arrives_late_ends_where_the_next_one_begins() -> None:
-    store = InMemoryFactStore()
+async def test_a_fact_that_arrives_late_ends_where_the_next_one_begins(make: Make) -> None:
+    store = make()
     await store.append(fact("Tokyo", year=2024))
     await store.append(fact("Paris", year=2020))
     await store.append(fact("Lyon", year=2022))
@@ -76,9 +93,12 @@ async def test_a_fact_that_arrives_late_ends_where_the_next_one_begins() -> None
     assert facts["Tokyo"].valid_until is None
 
 
-@given(st.lists(st.tuples(st.integers(2000, 2040), st.sampled_from("abc")), max_size=12))
-async def test_no_fact_ends_before_it_begins_in_whatever_order_facts_arrive(history: list[tuple[int, str]]) -> None:
-    store = InMemoryFactStore()
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@given(history=st.lists(st.tuples(st.integers(2000, 2040), st.sampled_from("abc")), max_size=12))
+async def test_no_fact_ends_before_it_begins_in_whatever_order_facts_arrive(
+    make: Make, history: list[tuple[int, str]]
+) -> None:
+    store = make()
     for year, object_ in history:
         await store.append(fact(object_, year=year))
 
@@ -89,8 +109,8 @@ async def test_no_fact_ends_before_it_begins_in_whatever_order_facts_arrive(hist
     assert len({each.object for each in facts if each.valid_until is None}) <= 1
 
 
-async def test_facts_that_fit_equally_well_are_recalled_in_the_same_order_every_time() -> None:
-    store = InMemoryFactStore()
+async def test_facts_that_fit_equally_well_are_recalled_in_the_same_order_every_time(make: Make) -> None:
+    store = make()
     for number in range(20):
         await store.append(fact("tea", predicate="likes", subject="ann", id=f"fact_{number:02}", recorded_at=START))
 
@@ -99,8 +119,8 @@ async def test_facts_that_fit_equally_well_are_recalled_in_the_same_order_every_
     assert answers == [[f"fact_{number:02}" for number in range(5)]] * 3
 
 
-async def test_of_equal_facts_the_shorter_and_then_the_later_recorded_comes_first() -> None:
-    store = InMemoryFactStore()
+async def test_of_equal_facts_the_shorter_and_then_the_later_recorded_comes_first(make: Make) -> None:
+    store = make()
     await store.append(fact("tea", predicate="a", id="old", recorded_at=START))
     await store.append(fact("tea", predicate="b", id="new", recorded_at=START + timedelta(days=1)))
     await store.append(fact("tea!!", predicate="c", id="long", recorded_at=START + timedelta(days=2)))
@@ -108,8 +128,8 @@ async def test_of_equal_facts_the_shorter_and_then_the_later_recorded_comes_firs
     assert [each.id for each in await store.recall_text("tea", user_id="ann")] == ["new", "old", "long"]
 
 
-async def test_ended_facts_are_not_recalled_unless_asked_for_their_time() -> None:
-    store = InMemoryFactStore()
+async def test_ended_facts_are_not_recalled_unless_asked_for_their_time(make: Make) -> None:
+    store = make()
     await store.append(fact("Rome", year=2020))
     await store.append(fact("Oslo", year=2022))
 
@@ -124,8 +144,8 @@ async def test_ended_facts_are_not_recalled_unless_asked_for_their_time() -> Non
     assert len(everything) == 2
 
 
-async def test_query_reads_a_predicate_in_any_spelling_and_gives_the_last_recorded_first() -> None:
-    store = InMemoryFactStore()
+async def test_query_reads_a_predicate_in_any_spelling_and_gives_the_last_recorded_first(make: Make) -> None:
+    store = make()
     for day in (0, 2, 1):
         await store.append(fact(f"city {day}", recorded_at=START + timedelta(days=day)))
 
@@ -134,8 +154,8 @@ async def test_query_reads_a_predicate_in_any_spelling_and_gives_the_last_record
     assert [each.object for each in found] == ["city 2", "city 1"]
 
 
-async def test_no_one_gets_the_facts_of_a_named_user_by_asking_as_nobody() -> None:
-    store = InMemoryFactStore()
+async def test_no_one_gets_the_facts_of_a_named_user_by_asking_as_nobody(make: Make) -> None:
+    store = make()
     await store.append(fact("Rome"))
 
     with pytest.warns(IsolationWarning):
@@ -144,7 +164,7 @@ async def test_no_one_gets_the_facts_of_a_named_user_by_asking_as_nobody() -> No
     assert await store.query(user_id="") == []
 
 
-async def test_an_embedder_ranks_by_nearness_and_is_asked_once_for_many_facts() -> None:
+async def test_an_embedder_ranks_by_nearness_and_is_asked_once_for_many_facts(make: Make) -> None:
     class Counting(HashEmbedder):
         batches = 0
 
@@ -153,7 +173,7 @@ async def test_an_embedder_ranks_by_nearness_and_is_asked_once_for_many_facts() 
             return await super().embed_batch(texts)
 
     embedder = Counting(16)
-    store = InMemoryFactStore(embedder=embedder)
+    store = make(embedder=embedder)
     await store.append_many([fact(city, predicate=city) for city in ("Rome", "Oslo", "Bern")])
 
     found = await store.recall_text("ann oslo Oslo", user_id="ann", limit=1)
@@ -162,20 +182,20 @@ async def test_an_embedder_ranks_by_nearness_and_is_asked_once_for_many_facts() 
     assert [each.object for each in found] == ["Oslo"]
 
 
-async def test_nothing_is_stored_when_the_embedder_fails() -> None:
+async def test_nothing_is_stored_when_the_embedder_fails(make: Make) -> None:
     class Broken(HashEmbedder):
         async def embed_batch(self, texts: list[str]) -> list[list[float]]:
             raise ConnectionError
 
-    store = InMemoryFactStore(embedder=Broken(4))
+    store = make(embedder=Broken(4))
 
     with pytest.raises(ConnectionError):
         await store.append_many([fact("Rome"), fact("Oslo")])
     assert await store.all_facts() == []
 
 
-async def test_the_same_fact_id_again_replaces_the_fact() -> None:
-    store = InMemoryFactStore()
+async def test_the_same_fact_id_again_replaces_the_fact(make: Make) -> None:
+    store = make()
     await store.append(fact("Rome", id="fact_1"))
     await store.append(fact("Oslo", id="fact_1"))
 
@@ -183,8 +203,8 @@ async def test_the_same_fact_id_again_replaces_the_fact() -> None:
     assert await store.recall_text("Rome", user_id="ann") == []
 
 
-async def test_erasing_by_source_keeps_what_other_episodes_said_too() -> None:
-    store = InMemoryFactStore()
+async def test_erasing_by_source_keeps_what_other_episodes_said_too(make: Make) -> None:
+    store = make()
     await store.append(fact("Rome", sources=["ep_1"]))
     await store.append(fact("tea", predicate="likes", sources=["ep_1", "ep_2"]))
     await store.append(fact("blue", predicate="prefers"))

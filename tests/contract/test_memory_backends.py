@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,19 +15,29 @@ from loom.errors import ConfigError
 from loom.messages import Role
 from memory.core.backends import BACKENDS
 from memory.core.backends.in_memory import InMemoryMemory
+from memory.core.backends.sqlite.memory import SqliteMemory
+from memory.core.embedders import HashEmbedder
 from memory.core.facts import InMemoryFactStore
 from memory.core.protocol import FactStore, Memory
 from memory.core.values import Episode, Fact
 
-MAKERS: dict[str, Callable[[FactStore], Memory]] = {
-    "inmemory": lambda facts: InMemoryMemory(fact_store=facts),
+Maker = Callable[[Path, FactStore], Memory]
+MAKERS: dict[str, Maker] = {
+    "inmemory": lambda folder, facts: InMemoryMemory(fact_store=facts),
+    "sqlite": lambda folder, facts: SqliteMemory(folder / "memory.db", fact_store=facts),
+}
+WITH_OWN_FACTS: dict[str, Maker] = {
+    "sqlite with its facts": lambda folder, facts: SqliteMemory(folder / "memory.db"),
+    "sqlite with vectors": lambda folder, facts: SqliteMemory(
+        folder / "memory.db", embedder=HashEmbedder(512), fact_store=facts
+    ),
 }
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-@pytest.fixture(params=sorted(MAKERS))
-def memory(request: pytest.FixtureRequest) -> Memory:
-    return MAKERS[request.param](InMemoryFactStore())
+@pytest.fixture(params=[*MAKERS, *WITH_OWN_FACTS])
+def memory(request: pytest.FixtureRequest, tmp_path: Path) -> Memory:
+    return (MAKERS | WITH_OWN_FACTS)[request.param](tmp_path, InMemoryFactStore())
 
 
 def episode(text: str, *, user: str | None = "ann", session: str = "s1", day: int = 0, **more: Any) -> Episode:
@@ -363,9 +374,9 @@ class ErasableListFacts(ListFacts):
 
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
-async def test_forget_reaches_a_fact_store_that_the_user_brought(make: Callable[[FactStore], Memory]) -> None:
+async def test_forget_reaches_a_fact_store_that_the_user_brought(make: Maker, tmp_path: Path) -> None:
     store = ErasableListFacts()
-    memory = make(store)
+    memory = make(tmp_path, store)
     await store.append(fact("Rome"))
     await store.append(fact("Oslo", user="ben"))
 
@@ -375,10 +386,11 @@ async def test_forget_reaches_a_fact_store_that_the_user_brought(make: Callable[
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 async def test_forget_refuses_and_erases_nothing_when_the_facts_cannot_be_erased(
-    make: Callable[[FactStore], Memory],
+    make: Maker,
+    tmp_path: Path,
 ) -> None:
     store = ListFacts()
-    memory = make(store)
+    memory = make(tmp_path, store)
     await memory.remember(episode("hello"))
     await store.append(fact("Rome"))
 

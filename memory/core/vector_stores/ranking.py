@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 RRF = 60
+T = TypeVar("T", bound=Hashable)
 
 
 def best(scores: Floats, count: int) -> list[int]:
@@ -32,12 +34,12 @@ def diverse(vectors: Floats, scores: Floats, *, count: int, diversity: float) ->
     return chosen
 
 
-def fused(orders: Sequence[tuple[float, Sequence[int]]]) -> dict[int, float]:
-    """Place → score, out of several orders with their weights.
+def fused(orders: Sequence[tuple[float, Sequence[T]]]) -> dict[T, float]:
+    """Score of each, out of several orders with their weights.
 
     Reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009). An order of weight 0 does not count at all.
     """
-    scores: dict[int, float] = {}
+    scores: dict[T, float] = {}
     for weight, order in orders:
         for rank, place in enumerate(order if weight > 0 else (), start=1):
             scores[place] = scores.get(place, 0.0) + weight / (RRF + rank)

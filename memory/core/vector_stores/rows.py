@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from sys import maxsize
 from threading import Lock
 
 import numpy as np
@@ -57,7 +58,7 @@ class Rows:
         with self._turn:
             for _, chunk in self.rows[len(self._words) :]:
                 self._words.add(chunk.content)
-            return self._words.scores(query, len(self._words), keep=keep)
+            return self._words.scores(query, maxsize, keep=keep)
 
 
 def unit(vectors: Sequence[Sequence[float]], dimensions: int, *, of: str) -> Floats:
