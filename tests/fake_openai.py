@@ -1,4 +1,4 @@
-"""A server on loopback that speaks OpenAI's chat completions from a script, in a thread of its own.
+"""A server on loopback that speaks OpenAI's chat completions from a script, and embeds, in a thread of its own.
 
     with FakeOpenAI(Says("Hello")) as fake:
         OpenAIModel("gpt-4o", api_key="test", base_url=fake.url)
@@ -18,6 +18,8 @@ from typing import Any, Self
 
 import anyio
 import uvicorn
+
+from memory.core.embedders import HashEmbedder
 
 USAGE = {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}
 
@@ -127,12 +129,24 @@ class FakeOpenAI:
         if scope["path"].endswith("/models"):
             models = {"object": "list", "data": [{"id": "fake", "object": "model", "owned_by": "loom"}]}
             return await _send(send, 200, "application/json", [json.dumps(models).encode()])
+        if scope["path"].endswith("/embeddings"):
+            answer = json.dumps(await _embedded(json.loads(body))).encode()
+            # An embedder has no one who closes its connections.
+            return await _send(send, 200, "application/json", [answer], headers={"connection": "close"})
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         asked = json.loads(body)
         self.requests.append(Request(scope["path"], headers, asked))
         entry = self.script[min(len(self.requests), len(self.script)) - 1]
         await _reply(entry(asked) if callable(entry) else entry, asked, send)
         return None
+
+
+async def _embedded(asked: dict[str, Any]) -> dict[str, Any]:
+    """Vectors of the size of text-embedding-3-small that are near as far as texts share words. Not counted as asked."""
+    vectors = await HashEmbedder(asked.get("dimensions", 1536)).embed_batch(asked["input"])
+    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
+    usage = {"prompt_tokens": 1, "total_tokens": 1}
+    return {"object": "list", "model": asked["model"], "data": data, "usage": usage}
 
 
 def echo(asked: dict[str, Any]) -> Says:

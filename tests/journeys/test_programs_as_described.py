@@ -419,6 +419,96 @@ async def test_what_is_known_about_somebody_is_shown_exported_and_forgotten(play
     assert (await agent.memory.profile(user_id="alice")).episode_count == 0
 
 
+async def test_a_bot_with_a_file_for_its_memory_just_remembers(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from loom import Agent
+
+    monkeypatch.chdir(tmp_path)
+    play("Hello.", facts='[{"subject": "alice", "predicate": "prefers", "object": "Python", "confidence": 1}]')
+    agent = Agent("...", model="gpt-4.1-mini", memory="sqlite:./bot.db")
+
+    # One run; the framework auto-extracts facts in the background.
+    await agent.run(
+        "Hi, I'm Alice and my favourite programming language is Python.",
+        user_id="alice",
+    )
+
+    # Facts are already there — no manual Consolidator call needed.
+    profile = await agent.memory.profile(user_id="alice")
+    assert profile.fact_count > 0
+    assert [(f.user_id, f.predicate, f.object) for f in profile.sample_facts] == [("alice", "prefers", "Python")]
+
+    # Days later, a different conversation: another program, the same file.
+    asked = play("Your favourite is Python.", "I do not know.", "Python, as you said.")
+    later = Agent("...", model="gpt-4.1-mini", memory="sqlite:./bot.db")
+    result = await later.run(
+        "What's my favourite programming language?",
+        user_id="alice",
+    )
+    assert result.output == "Your favourite is Python."
+    assert "alice prefers Python" in str(asked[0]["messages"])
+    await later.run("What's my favourite programming language?", user_id="bob")
+    assert "Python" not in str(asked[1]["messages"])
+
+    # A conversation goes on in another program as real messages.
+    await agent.run("Again?", user_id="alice", session_id=result.session_id)
+    said = [(message["role"], message["content"]) for message in asked[2]["messages"]]
+    assert said[-3:] == [
+        ("user", "What's my favourite programming language?"),
+        ("assistant", "Your favourite is Python."),
+        ("user", "Again?"),
+    ]
+
+
+async def test_what_lies_in_a_file_is_shown_exported_and_forgotten(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from loom import Agent
+
+    monkeypatch.chdir(tmp_path)
+    play("Hello.", "Hello.", "Hello.", facts='[{"subject": "x", "predicate": "works_at", "object": "Acme"}]')
+    agent = Agent("...", model="gpt-4.1-mini", memory="sqlite:./bot.db")
+    await agent.run("I work at Acme.", user_id="alice", session_id="conv_42")
+    await agent.run("I still work at Acme.", user_id="alice")
+    await agent.run("I work there too.", user_id="bob")
+
+    profile = await agent.memory.profile(user_id="alice")
+    assert (profile.episode_count, profile.fact_count, len(profile.recent_sessions)) == (2, 2, 2)
+    export = await agent.memory.export(user_id="alice")
+    blob = export.model_dump_json()
+    assert "I still work at Acme." in blob
+    assert "I work there too." not in blob
+
+    assert await agent.memory.forget(user_id="alice", session_id="conv_42") == 2
+    assert await agent.memory.forget(user_id="alice", before=datetime(2026, 1, 1)) == 0
+    assert await agent.memory.forget(user_id="alice") == 2
+    assert (await agent.memory.profile(user_id="alice")).episode_count == 0
+    assert (await agent.memory.profile(user_id="bob")).fact_count == 1
+
+
+async def test_a_memory_is_picked_by_a_string_or_a_mapping(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from loom import Agent, resolve_memory
+    from loom.memory import SqliteMemory
+
+    monkeypatch.chdir(tmp_path)
+    for memory in (
+        None,
+        "inmemory",
+        "sqlite:./bot.db",
+        {"backend": "sqlite", "path": "./bot.db", "embedder": "openai", "with_facts": True},
+        SqliteMemory("./bot.db"),
+        resolve_memory("sqlite:./bot.db"),
+    ):
+        agent = Agent("...", model="gpt-4.1-mini", memory=memory)
+        play("Hello.")
+        await agent.run("Hi.", user_id="alice")
+        assert (await agent.memory.profile(user_id="alice")).last_seen is not None
+    assert (await agent.memory.profile(user_id="alice")).episode_count == 4
+
+
 async def test_every_primitive_keeps_users_apart(play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from loom import Agent, BudgetConfig, Mode, StandardBudget, StandardPermissions
     from loom.security import FileAuditLog, PerUserPermissions
