@@ -30,7 +30,12 @@ def _no_provider_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Unless only cores are tested: start PostgreSQL and Valkey in a new folder, and set Django up on them."""
+    """Unless only cores are tested: start PostgreSQL and Valkey in a new folder, and set Django up on them.
+
+    Where several processes test, each has servers of its own, and who hands out the work needs none.
+    """
+    if config.getoption("numprocesses", None):
+        return
     asked = [Path(arg.split("::")[0]).resolve() for arg in config.args]
     if asked and all(path.is_relative_to(WITHOUT_DJANGO) for path in asked):
         return
