@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from memory.core.backends.in_memory import InMemoryMemory as InMemoryMemory
     from memory.core.backends.sqlite.facts import SqliteFactStore as SqliteFactStore
     from memory.core.backends.sqlite.memory import SqliteMemory as SqliteMemory
+    from memory.core.backends.vector import VectorMemory as VectorMemory
     from memory.core.consolidator import ConsolidationWorker as ConsolidationWorker
     from memory.core.consolidator import Consolidator as Consolidator
     from memory.core.embedders import CohereEmbedder as CohereEmbedder
@@ -38,6 +39,7 @@ HOMES = {
     "OpenAIEmbedder": "memory.core.embedders",
     "SqliteFactStore": "memory.core.backends.sqlite.facts",
     "SqliteMemory": "memory.core.backends.sqlite.memory",
+    "VectorMemory": "memory.core.backends.vector",
     "VoyageEmbedder": "memory.core.embedders",
     "default_recall_scored": "memory.core.recall",
     "resolve_memory": "memory.core.resolver",
@@ -57,6 +59,7 @@ __all__ = [
     "OpenAIEmbedder",
     "SqliteFactStore",
     "SqliteMemory",
+    "VectorMemory",
     "VoyageEmbedder",
     "default_recall_scored",
     "resolve_memory",

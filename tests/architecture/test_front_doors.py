@@ -104,6 +104,7 @@ NAMED = [
     "memory.resolver",
     "memory.sqlite",
     "memory.sqlite_facts",
+    "memory.vector",
     "memory.worker",
     "model.anthropic",
     "model.echo",

@@ -16,6 +16,7 @@ from loom.messages import Role
 from memory.core.backends import BACKENDS
 from memory.core.backends.in_memory import InMemoryMemory
 from memory.core.backends.sqlite.memory import SqliteMemory
+from memory.core.backends.vector import VectorMemory
 from memory.core.embedders import HashEmbedder
 from memory.core.facts import InMemoryFactStore
 from memory.core.protocol import FactStore, Memory
@@ -26,7 +27,8 @@ MAKERS: dict[str, Maker] = {
     "inmemory": lambda folder, facts: InMemoryMemory(fact_store=facts),
     "sqlite": lambda folder, facts: SqliteMemory(folder / "memory.db", fact_store=facts),
 }
-WITH_OWN_FACTS: dict[str, Maker] = {
+FURTHER: dict[str, Maker] = {
+    "vectors": lambda folder, facts: VectorMemory(embedder=HashEmbedder(512), fact_store=facts),
     "sqlite with its facts": lambda folder, facts: SqliteMemory(folder / "memory.db"),
     "sqlite with vectors": lambda folder, facts: SqliteMemory(
         folder / "memory.db", embedder=HashEmbedder(512), fact_store=facts
@@ -35,9 +37,9 @@ WITH_OWN_FACTS: dict[str, Maker] = {
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-@pytest.fixture(params=[*MAKERS, *WITH_OWN_FACTS])
+@pytest.fixture(params=[*MAKERS, *FURTHER])
 def memory(request: pytest.FixtureRequest, tmp_path: Path) -> Memory:
-    return (MAKERS | WITH_OWN_FACTS)[request.param](tmp_path, InMemoryFactStore())
+    return (MAKERS | FURTHER)[request.param](tmp_path, InMemoryFactStore())
 
 
 def episode(text: str, *, user: str | None = "ann", session: str = "s1", day: int = 0, **more: Any) -> Episode:
