@@ -89,10 +89,11 @@ class SqliteFile:
     `aclose` lets go of the file; the next use opens it again.
     """
 
+    _connection: sqlite3.Connection | None = None  # also before __init__ is done
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._turn = threading.Lock()  # one connection, and one thread at a time on it
-        self._connection: sqlite3.Connection | None = None
         # One thread of an event loop is ours, so that tools which block all the others cannot hold up memory.
         self._thread: RunVar[anyio.CapacityLimiter] = RunVar("loom_memory_thread")
 
@@ -112,6 +113,11 @@ class SqliteFile:
 
     async def aclose(self) -> None:
         await anyio.to_thread.run_sync(self._close, limiter=self._limiter())
+
+    def __del__(self) -> None:
+        # Agents are dropped, not closed, and from Python 3.13 on SQLite warns of connections that were left open.
+        if self._connection is not None:
+            self._connection.close()
 
     async def _unit(self, work: Work[T], begin: str) -> T:
         def unit(connection: sqlite3.Connection) -> T:
