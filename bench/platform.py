@@ -292,6 +292,8 @@ def _insert(connection: psycopg.Connection[Any], table: str, row: dict[str, Any]
 
 
 def _adapted(name: str, value: Any) -> Any:
+    if name in {"waiting_for", "blobs"}:  # arrays
+        return value
     is_json = isinstance(value, dict | list) or name in {"input", "data", "metadata", "payload"}
     return Jsonb(value) if is_json else value
 

@@ -13,6 +13,9 @@ import redis
 from channels.layers import get_channel_layer
 
 RETRY_SECONDS = 3.0
+# While it is subscribed to nothing, channels-redis 4.3 looks for messages ten times a second, and who comes first waits
+# for that. So each loop that has ever listened stays in a group in which nobody speaks.
+_SILENCE = "silence"
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +71,8 @@ _ears: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Ear]] = WeakKeyDic
 
 def lend_ear(group: str, hear: Hear) -> Ear:
     ears = _ears.setdefault(asyncio.get_running_loop(), {})
+    if not ears:
+        ears[_SILENCE] = Ear(_SILENCE)
     ear = ears.get(group) or ears.setdefault(group, Ear(group))
     ear.join(hear)
     return ear

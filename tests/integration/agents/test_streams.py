@@ -288,7 +288,7 @@ async def test_a_watcher_who_leaves_takes_everything_along(acme: Any) -> None:
     await anyio.sleep(0.1)
 
     assert first is not None
-    assert (watched, following._feeds[loop], ears._ears[loop]) == ({run.pk}, {}, {})
+    assert (watched, following._feeds[loop], set(ears._ears[loop])) == ({run.pk}, {}, {ears._SILENCE})
 
 
 async def test_silence_is_broken_by_a_comment(monkeypatch: pytest.MonkeyPatch) -> None:
