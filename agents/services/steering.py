@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from agents import queue
 from agents.models import Run
@@ -51,8 +52,8 @@ def cancel_run(*, tenant: Tenant, run_id: UUID, by: str, reason: str = "", compe
         append_from_outside(run, Record(kind=Kind.RUN_CANCELLED, data={**said, "undone": [], "not_undone": []}))
     else:
         if run.lease_until is None:  # nobody has it: whoever looks for work next ends it
-            run.lease_until = timezone.now()
-        run.cancel_requested_at = timezone.now()
+            run.lease_until = Now() - timedelta(seconds=1)
+        run.cancel_requested_at = Now()  # leases and what is measured against them go by the database's clock alone
         append_from_outside(run, Record(kind=Kind.RUN_CANCELLING, data=said))
         transaction.on_commit(queue.wake_workers)
     audit.record(

@@ -69,10 +69,13 @@ class Lives(RuleBasedStateMachine):
     @rule()
     def claim(self) -> None:
         with tenancy.scheduler_scope():
+            crashes = dict(Run.objects.values_list("pk", "crashes"))
             claims = services.claim_runs(owner="w", limit=100, lease_seconds=600)
         mine = {claim.run_id: claim for claim in claims if claim.tenant_id == self.place.tenant.pk}
-        expected = {pk for pk, life in self.lives.items() if life.status == "queued" or life.crashed}
-        assert set(mine) == expected
+        left = {pk for pk, life in self.lives.items() if life.status == "queued" or life.crashed}
+        # Those that have lost several workers are taken a few at a time, so they may have to wait.
+        suspects = {pk for pk in left if self.lives[pk].crashed and crashes[pk] >= 1}
+        assert left - suspects <= set(mine) <= left
         for pk, claim in mine.items():
             life = self.lives[pk]
             assert claim.fence == life.fence + 1
@@ -163,6 +166,9 @@ class Lives(RuleBasedStateMachine):
             return
         if life.status == "running" or (compensate and life.fence):
             life.crashed = life.crashed or life.status != "running"
+            if life.crashed:  # in this one long transaction no time passes for claims
+                with tenancy.scheduler_scope():
+                    Run.objects.filter(pk=run).update(lease_until="2000-01-01T00:00:00Z")
             life.status = "cancelling"
             life.told(Kind.RUN_CANCELLING)
         else:
