@@ -10,7 +10,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing, nullcontext, suppress
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -65,7 +65,9 @@ async def tenant(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     async def exists() -> bool:
         return True
 
-    await _serve(scope, receive, send, exists, frames)
+    # An open socket has begun to hear: what its client asks for after that, and what it is told, leave nothing out.
+    async with stream.hear_tenant(principal.tenant.pk) if principal else nullcontext():
+        await _serve(scope, receive, send, exists, frames)
 
 
 async def _serve(

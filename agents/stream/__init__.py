@@ -5,7 +5,18 @@ The text that a model is saying right now is kept in Redis for a few minutes, so
 middle sees it whole.
 """
 
-from agents.stream.following import PAGE, POLL_SECONDS, Notice, follow, follow_tenant
+from agents.stream.following import PAGE, POLL_SECONDS, Notice, follow, follow_tenant, hear_tenant
 from agents.stream.nudges import Deltas, nudge, nudge_run, nudge_tenant
 
-__all__ = ["PAGE", "POLL_SECONDS", "Deltas", "Notice", "follow", "follow_tenant", "nudge", "nudge_run", "nudge_tenant"]
+__all__ = [
+    "PAGE",
+    "POLL_SECONDS",
+    "Deltas",
+    "Notice",
+    "follow",
+    "follow_tenant",
+    "hear_tenant",
+    "nudge",
+    "nudge_run",
+    "nudge_tenant",
+]

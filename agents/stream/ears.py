@@ -31,6 +31,7 @@ class Ear:
     def __init__(self, group: str) -> None:
         self._group = group
         self._listeners: list[Hear] = []
+        self.listening = asyncio.Event()  # what is said from now on is heard
         self.loop = asyncio.get_running_loop()
         # In no task group: it outlives the listener that came first. And by no anyio cancellation, which is given again
         # at each `await`, so that the layer could not take back its subscription.
@@ -52,10 +53,12 @@ class Ear:
                 channel = await layer.new_channel()
                 try:
                     await layer.group_add(self._group, channel)
+                    self.listening.set()
                     self._tell(None)
                     while True:
                         self._tell(await layer.receive(channel))
                 finally:
+                    self.listening.clear()
                     await layer.group_discard(self._group, channel)
             except (redis.RedisError, OSError) as error:
                 log.warning("no nudges for %s, its watchers look now and then: %s", self._group, error)

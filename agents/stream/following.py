@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -76,6 +77,21 @@ async def follow(
                     yield None
     finally:
         feed.leave()
+
+
+@asynccontextmanager
+async def hear_tenant(tenant_id: UUID) -> AsyncIterator[None]:
+    """Inside, this process hears what changes among the tenant's runs; while Redis is away, it is let in without."""
+
+    def forget(message: dict[str, Any] | None) -> None: ...
+
+    ear = lend_ear(tenant_group(tenant_id), forget)
+    try:
+        with anyio.move_on_after(POLL_SECONDS):
+            await ear.listening.wait()
+        yield
+    finally:
+        ear.leave(forget)
 
 
 async def follow_tenant(

@@ -15,9 +15,7 @@
   }
   function state(live) {
     document.dispatchEvent(new CustomEvent("tenant-live", { detail: live }));
-    if (!live) return;
-    tell();  // what happened between the page and the socket
-    setTimeout(tell, 2000);  // and until the server listened for it
+    if (live) tell();  // what happened between the page and the socket
   }
   listen(document.body.dataset.tenant, { heard: tell, poll: tell, state });
   setInterval(() => { if (!document.hidden) tell(); }, 20000);  // a hint that is lost costs time, no more

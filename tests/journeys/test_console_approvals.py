@@ -58,6 +58,12 @@ def page(browser: Browser, web: str, ann: Caller, acme: Any) -> Iterator[Page]:
     assert complaints == []
 
 
+def _press(page: Page, key: str) -> None:
+    """Once the page listens to keys: what is pressed before that is lost, as in every page."""
+    expect(page.locator("#split[data-ready]")).to_be_attached()
+    page.keyboard.press(key)
+
+
 def test_a_yes_from_the_keyboard_lets_the_run_go_on_to_its_answer(page: Page, ann: Caller) -> None:
     run_id = ann.start("payer", "Pay the bill")
     page.goto(f"/runs/{run_id}")
@@ -65,7 +71,7 @@ def test_a_yes_from_the_keyboard_lets_the_run_go_on_to_its_answer(page: Page, an
 
     page.get_by_role("button", name="Look and decide").click()
     expect(page.locator(".question h2")).to_have_text("pay")
-    page.keyboard.press("a")
+    _press(page, "a")
 
     page.wait_for_url(re.compile(f"/runs/{run_id}$"))
     expect(page.locator(".answer pre")).to_have_text("The clerk says: paid 5")
@@ -79,10 +85,10 @@ def test_an_edit_is_compared_and_then_runs_as_it_was_edited(page: Page, ann: Cal
     page.goto("/approvals/")
     expect(page.locator(".row")).to_have_count(1)
 
-    page.keyboard.press("j")
+    _press(page, "j")
     page.keyboard.press("Enter")
     expect(page.locator(".question h2")).to_have_text("pay")
-    page.keyboard.press("e")
+    _press(page, "e")
     page.get_by_label("amount").fill("3")
     page.keyboard.press("Control+Enter")
     expect(page.locator(".diff del")).to_have_text("5")
@@ -102,7 +108,8 @@ def test_what_is_typed_is_no_shortcut_and_the_inbox_fills_and_empties_by_itself(
     ann.start("payer", "Pay the bill")
     expect(page.locator(".row")).to_have_count(1)
     page.locator(".row a").click()
-    page.keyboard.press("r")
+    expect(page.locator(".question h2")).to_have_text("pay")
+    _press(page, "r")
     page.keyboard.type("a jest, are we?")
 
     expect(page.get_by_label("Why?")).to_have_value("a jest, are we?")

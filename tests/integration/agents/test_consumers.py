@@ -167,7 +167,6 @@ def test_the_tenants_socket_tells_of_its_runs_and_of_no_others(
 ) -> None:
     globex.agent()
     with _open(web, "/ws/tenant", **bearer) as socket, ThreadPoolExecutor(1) as pool:
-        time.sleep(0.5)
         globex.run()
         started = acme.run()
         async_to_sync(stream.nudge)(acme.tenant.pk, run.pk, 2, "architecture.note")
