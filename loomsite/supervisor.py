@@ -32,6 +32,10 @@ READY_SECONDS = 90.0
 DEMO_MODULE = "examples.intake"
 # A child that dies this often before the platform is ready will not get better.
 PATIENCE_DEATHS = 3
+ONLY_AN_ECHO = """
+WARNING: there is no model, only an echo: it repeats what it is told, and fills forms with the least that fits.
+For a real one set OPENAI_API_KEY or another provider's key, LOOM_MODEL, or install the small one: loom[local].
+"""
 WEB = ("--host", "127.0.0.1", "--no-access-log", "--timeout-graceful-shutdown", "3")
 WORKER = (
     "--pool", "threads", "--concurrency", "4", "--without-gossip", "--without-mingle", "--without-heartbeat",
@@ -82,6 +86,8 @@ class Platform:
     def run(self, *, demo: bool, exit_after_demo: bool) -> int:
         try:
             found = self._start()
+            if found["model"] == "echo":
+                say(ONLY_AN_ECHO)
             succeeded = self._run_demo(found["api_key"]) if demo else True
             say(_summary(found, self._url, self._logs))
             if exit_after_demo:
@@ -293,12 +299,7 @@ def _summary(found: dict[str, Any], url: str, logs: Path) -> str:
         "model": found["model"],
         "logs": str(logs),
     }
-    text = "\nLoom is running.\n\n" + "\n".join(f"  {name:<8} {value}" for name, value in lines.items())
-    if found["model"] == "echo":
-        text += (
-            "\n\n  WARNING: `echo` is no model, it repeats what it is told. Set OPENAI_API_KEY or LOOM_MODEL for one."
-        )
-    return text
+    return "\nLoom is running.\n\n" + "\n".join(f"  {name:<8} {value}" for name, value in lines.items())
 
 
 @contextmanager

@@ -100,6 +100,19 @@ def test_the_demo_runs_to_its_answer_and_leaves_nothing_behind(
     assert processes_of(data_dir) == []
 
 
+def test_the_demo_runs_without_a_model_and_says_so(
+    up: Callable[..., subprocess.Popen[str]], data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(os.environ, "LOOM_MODEL", "echo")
+
+    code = up("--exit-after-demo").wait(PATIENCE_SECONDS)
+
+    said = output(data_dir).read_text()
+    assert code == 0, said
+    assert said.index("WARNING: there is no model, only an echo") < said.index("run.started")
+    assert "run.succeeded" in said
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_everything_within_ten_seconds(
     number: signal.Signals, up: Callable[..., subprocess.Popen[str]], data_dir: Path

@@ -1,5 +1,6 @@
 """A model that needs nothing: it says what it hears. For demos, tests and measurements."""
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from decimal import Decimal
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import anyio
 
 from agents.core.llm.base import Completion
+from agents.core.llm.least import least_that_fits
 from agents.core.llm.pieces import words
 from agents.core.llm.pricing import read_price
+from agents.core.llm.schemas import schema_of
 from loom.messages import Message, ModelChunk, Role, ToolDef, Usage
 
 
@@ -36,7 +39,7 @@ class EchoModel:
         strict_effort: bool = False,
         prompt_caching: Any = None,
     ) -> Completion:
-        text = self._answer(messages)
+        text = self._answer(messages, output_schema)
         return text, [], self._usage(messages, text), "stop"
 
     async def stream(
@@ -51,7 +54,7 @@ class EchoModel:
         strict_effort: bool = False,
         prompt_caching: Any = None,
     ) -> AsyncIterator[ModelChunk]:
-        text = self._answer(messages)
+        text = self._answer(messages, output_schema)
         for word in words(text):
             if self._chunk_delay_s:
                 await anyio.sleep(self._chunk_delay_s)
@@ -61,12 +64,27 @@ class EchoModel:
     def count_input(self, messages: Sequence[Message]) -> int:
         return sum([len(m.content.split()) for m in messages])
 
-    def _answer(self, messages: list[Message]) -> str:
-        for message in reversed(messages):
-            if message.role is Role.USER:
-                return self._prefix + message.content
-        return self._prefix
+    def _answer(self, messages: list[Message], output_schema: Any | None) -> str:
+        return self._prefix + _heard(messages)
 
     def _usage(self, messages: list[Message], text: str) -> Usage:
         heard, said = self.count_input(messages), len(text.split())
         return Usage(input_tokens=heard, output_tokens=said, cost_usd=(heard + said) * self._cost_per_token)
+
+
+class FittingEcho(EchoModel):
+    """The echo where a program asked for any model: of an output with a schema it says the least that fits.
+
+    So a program with typed outputs runs to its end without a model. Texts repeat what was heard, choices are the first.
+    """
+
+    supports_native_structured_output = True
+
+    def _answer(self, messages: list[Message], output_schema: Any | None) -> str:
+        if output_schema is None:
+            return super()._answer(messages, None)
+        return json.dumps(least_that_fits(schema_of(output_schema), _heard(messages)))
+
+
+def _heard(messages: list[Message]) -> str:
+    return next((message.content for message in reversed(messages) if message.role is Role.USER), "")

@@ -118,6 +118,12 @@ def _echo() -> Model:
     return EchoModel()
 
 
+def _fitting_echo() -> Model:
+    from agents.core.llm.echo import FittingEcho
+
+    return FittingEcho()
+
+
 def _local() -> Model:
     from agents.core.llm.local import LocalModel
 
@@ -129,6 +135,8 @@ _OWN: dict[str, Callable[[], Model]] = {"echo": _echo, "local": _local}
 
 def _automatic(secrets: Any | None) -> Model:
     named = os.environ.get("LOOM_MODEL", "").strip()
+    if named == "echo":
+        return _fitting_echo()
     if named and named != "auto":
         return _named(named, secrets)
     for key, name in _DEFAULTS.items():
@@ -144,7 +152,7 @@ def _automatic(secrets: Any | None) -> Model:
         UserWarning,
         stacklevel=4,
     )
-    return _echo()
+    return _fitting_echo()
 
 
 def _has_key(key: str, secrets: Any | None) -> bool:

@@ -173,7 +173,15 @@ def test_auto_with_nothing_at_all_is_the_echo_and_says_so(monkeypatch: pytest.Mo
     monkeypatch.setattr(local_engine, "is_installed", lambda: False)
 
     with pytest.warns(UserWarning, match="only repeats what it hears"):
-        assert kind_and_name("auto") == ("EchoModel", "echo")
+        assert kind_and_name("auto") == ("FittingEcho", "echo")
+
+
+def test_auto_is_an_echo_that_fills_typed_outputs_where_the_environment_asks_for_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LOOM_MODEL", "echo")
+
+    assert kind_and_name("auto") == ("FittingEcho", "echo")
 
 
 def test_a_loom_model_that_says_auto_does_not_go_in_circles(monkeypatch: pytest.MonkeyPatch) -> None:
