@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from memory.core.embedders import OpenAIEmbedder as OpenAIEmbedder
     from memory.core.embedders import VoyageEmbedder as VoyageEmbedder
     from memory.core.facts import InMemoryFactStore as InMemoryFactStore
+    from memory.core.lazy import LazyMemory as LazyMemory
     from memory.core.protocol import Embedder as Embedder
     from memory.core.protocol import FactStore as FactStore
     from memory.core.protocol import Memory as Memory
@@ -35,6 +36,7 @@ HOMES = {
     "HashEmbedder": "memory.core.embedders",
     "InMemoryFactStore": "memory.core.facts",
     "InMemoryMemory": "memory.core.backends.in_memory",
+    "LazyMemory": "memory.core.lazy",
     "Memory": "memory.core.protocol",
     "OpenAIEmbedder": "memory.core.embedders",
     "SqliteFactStore": "memory.core.backends.sqlite.facts",
@@ -55,6 +57,7 @@ __all__ = [
     "HashEmbedder",
     "InMemoryFactStore",
     "InMemoryMemory",
+    "LazyMemory",
     "Memory",
     "OpenAIEmbedder",
     "SqliteFactStore",

@@ -101,6 +101,7 @@ NAMED = [
     "memory.embedder",
     "memory.facts",
     "memory.inmemory",
+    "memory.lazy",
     "memory.resolver",
     "memory.sqlite",
     "memory.sqlite_facts",
