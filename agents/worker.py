@@ -39,7 +39,7 @@ from agents.core.runtime.waiting import WaitingSession
 from agents.core.runtime.writer import Append
 from agents.models import Run
 from agents.services import Claim
-from governance.tenancy import scheduler_scope, scheduler_unit, unit
+from governance.tenancy import in_thread, scheduler_scope, scheduler_unit, unit
 from loom.context import RunContext
 from loom.errors import Invalid, LoomError, Unavailable
 from loom.events import Kind, Record
@@ -276,7 +276,7 @@ async def _fail(claim: Claim, error: LoomError) -> None:
 
 
 async def _write(tenant_id: UUID, appends: Sequence[Append[UUID]]) -> Mapping[UUID, int]:
-    written = await unit(tenant_id, services.append_events)(appends)
+    written = await in_thread(services.write_events)(tenant_id, appends)
     faults.reach("after_checkpoint")
     return written
 

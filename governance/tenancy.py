@@ -8,8 +8,8 @@ be forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -59,6 +59,24 @@ def credential_scope(name: str, value: str) -> Iterator[None]:
         yield
 
 
+def query(tenant_id: UUID, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The rows of one statement in the scope of one tenant.
+
+    Outside of any transaction it takes one round trip: what is sent together is one transaction to the server.
+    """
+    rows: list[tuple[Any, ...]]
+    if connection.in_atomic_block:
+        with scope(tenant_id), connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            rows = cursor.fetchall()
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT set_config('loom.tenant', %s, true); {statement}", [str(tenant_id), *values])
+            cursor.nextset()
+            rows = cursor.fetchall()
+    return rows
+
+
 def unit(tenant_id: UUID, work: Callable[P, T]) -> Callable[P, Awaitable[T]]:
     """The same work for async callers.
 
@@ -70,6 +88,11 @@ def unit(tenant_id: UUID, work: Callable[P, T]) -> Callable[P, Awaitable[T]]:
 def scheduler_unit(work: Callable[P, T]) -> Callable[P, Awaitable[T]]:
     """Like `unit`, in the scheduler's scope."""
     return _threaded(work, scheduler_scope)
+
+
+def in_thread(work: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+    """Like `unit`, for work that opens its scopes itself."""
+    return _threaded(work, nullcontext)
 
 
 def _threaded(work: Callable[P, T], open_scope: Callable[[], Any]) -> Callable[P, Awaitable[T]]:

@@ -28,7 +28,7 @@ POINTS: Mapping[str, str] = MappingProxyType(
         "before_step": "a step is about to be written as begun",
         "after_effect_before_checkpoint": "a step has had its effect, and its result is not written",
         "after_checkpoint": "records are committed, and the run does not know it yet",
-        "before_event": "records are about to be written, their transaction is open",
+        "before_event": "records are about to be written",
         "before_settle": "a model has answered, and its cost is not booked with the budget",
         "before_finish": "the run is at its end, and that is not written",
         "in_sweeper": "runs are claimed, and the claim is not committed",

@@ -10,7 +10,7 @@ from agents.services.claiming import (
     renew_leases,
 )
 from agents.services.due import tick
-from agents.services.journal import STATUS, append_events, read_events, read_records
+from agents.services.journal import STATUS, append_events, read_events, read_records, write_events
 from agents.services.replaying import Preview, fork_run, preview_replay, retry_run
 from agents.services.retention import delete_old_runs
 from agents.services.schedules import (
@@ -56,4 +56,5 @@ __all__ = [
     "start_run",
     "take_decision",
     "tick",
+    "write_events",
 ]

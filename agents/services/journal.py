@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
 from django.utils import timezone
-from psycopg.types.json import Jsonb
 
 from agents import queue, stream
 from agents.core import faults
@@ -19,6 +19,7 @@ from agents.core.runtime.writer import Append
 from agents.models import Run, RunEvent
 from agents.services.blobs import keep_blobs
 from governance import services as governance
+from governance import tenancy
 from loom.events import Kind, Record
 
 # What a kind does to the run's status. Kinds that are not named leave it alone.
@@ -32,83 +33,87 @@ STATUS = {
 }
 
 
-_APPEND = """
-WITH batch AS (
-    SELECT * FROM unnest(
-        %(run_id)s::uuid[], %(fence)s::bigint[], %(count)s::int[], %(status)s::text[], %(turns)s::int[],
-        %(input_tokens)s::bigint[], %(cached_input_tokens)s::bigint[], %(output_tokens)s::bigint[],
-        %(cost_usd)s::numeric[], %(output)s::text[], %(parsed)s::jsonb[], %(error)s::jsonb[], %(step_ended)s::bool[],
-        %(asked)s::jsonb[], %(until)s::timestamptz[]
-    ) AS b(run_id, fence, count, status, turns, input_tokens, cached_input_tokens, output_tokens, cost_usd,
-           output, parsed, error, step_ended, asked, until)
-), run AS (
-    UPDATE agents_run r
-    SET last_seq = r.last_seq + b.count,
-        waiting_for = r.waiting_for || ARRAY(SELECT jsonb_array_elements_text(b.asked)::uuid),
-        status = CASE
-            WHEN b.status IS DISTINCT FROM 'waiting' THEN coalesce(b.status, r.status)
-            WHEN r.status = 'cancelling' THEN r.status
-            -- Whatever it asked may have been answered before it stopped.
-            WHEN b.until IS NULL AND cardinality(r.waiting_for) = 0 AND b.asked = '[]' THEN 'queued'
-            ELSE 'waiting'
-        END,
-        not_before = CASE b.status WHEN 'waiting' THEN b.until ELSE r.not_before END,
-        turns = r.turns + b.turns,
-        input_tokens = r.input_tokens + b.input_tokens,
-        cached_input_tokens = r.cached_input_tokens + b.cached_input_tokens,
-        output_tokens = r.output_tokens + b.output_tokens,
-        cost_usd = r.cost_usd + b.cost_usd,
-        output = coalesce(b.output, r.output),
-        parsed = coalesce(b.parsed, r.parsed),
-        error = coalesce(b.error, r.error),
-        crashes = CASE WHEN b.step_ended THEN 0 ELSE r.crashes END,
-        lease_until = CASE
-            WHEN b.status IS NULL THEN r.lease_until
-            WHEN r.status = 'cancelling' AND b.status = 'waiting' THEN now() - interval '1 second'
-        END,
-        finished_at = CASE WHEN b.status IN ('succeeded', 'failed', 'cancelled') THEN now() ELSE r.finished_at END
-    FROM batch b
-    WHERE r.id = b.run_id AND r.fence = b.fence AND r.status IN ('running', 'cancelling')
-    RETURNING r.id, r.tenant_id, r.last_seq - b.count AS before, r.status, r.waiting_for
-), event AS (
-    INSERT INTO agents_runevent (tenant_id, run_id, seq, kind, step_key, data, version, blobs, at)
-    SELECT run.tenant_id, run.id, run.before + e.place, e.kind, e.step_key, e.data::jsonb, e.version,
-           string_to_array(e.blobs, ' '), now()
-    FROM unnest(%(event_run_id)s::uuid[], %(place)s::int[], %(kind)s::text[], %(step_key)s::text[], %(data)s::text[],
-                %(version)s::int[], %(blobs)s::text[])
-         AS e(run_id, place, kind, step_key, data, version, blobs)
-    JOIN run ON run.id = e.run_id
-)
-SELECT id, before, status, waiting_for FROM run
-"""
+_APPEND = "SELECT * FROM agents_append(%s, %s)"  # see the migrations
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What is to be written of several runs, as the database takes it."""
+
+    appends: Sequence[Append[UUID]]
+    document: str
+    blobs: dict[str, str]
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether nothing else is to be written with it, as far as it says itself."""
+        return not self.blobs and not any(_questions(append) for append in self.appends)
+
+
+Written = dict[UUID, tuple[int, str, Sequence[UUID]]]
+
+
+def write_events(tenant_id: UUID, appends: Sequence[Append[UUID]]) -> dict[UUID, int]:
+    """`append_events` in a transaction of its own, which takes one round trip where nothing else belongs into it."""
+    batch = _batch_of(appends)
+    if batch.stands_alone:
+        faults.reach("before_event")
+        written = _written(tenancy.query(tenant_id, _APPEND, [batch.document, True]))
+        if written or not any(append.ends for append in appends):
+            return _followed_up(appends, written)
+    with tenancy.scope(tenant_id):  # questions are opened, or an end closes some
+        return _append(batch)
 
 
 def append_events(appends: Sequence[Append[UUID]]) -> dict[UUID, int]:
     """Write records of several runs of one tenant, and what follows from them for the runs' summaries, in one
-    statement.
+    statement; within the tenant's scope.
 
     The only function by which a run under way changes. Answers with the `seq` that each run's records begin after; a
     run that is missing from the answer has been taken by another worker (or has ended), and nothing was written for
     it.
     """
-    columns: dict[str, list[Any]] = {name: [] for name in (*_SUMMARY, *_EVENT)}
+    return _append(_batch_of(appends))
+
+
+def _append(batch: _Batch) -> dict[UUID, int]:
+    faults.reach("before_event")
+    if batch.blobs:
+        keep_blobs(batch.blobs)
+    with connection.cursor() as cursor:
+        cursor.execute(_APPEND, [batch.document, False])
+        return _followed_up(batch.appends, _written(cursor.fetchall()))
+
+
+def _batch_of(appends: Sequence[Append[UUID]]) -> _Batch:
     blobs: dict[str, str] = {}
+    runs = []
     for append in appends:
-        for name, value in _summary_of(append).items():
-            columns[name].append(value)
-        for place, record in enumerate(append.records, start=1):
+        records = []
+        for record in append.records:
             data = pack(record.data)
             blobs.update(data.blobs)
-            named = " ".join(data.blobs) or None
-            row = (append.run_id, place, record.kind, record.step_key, data.text, data.version, named)
-            for name, value in zip(_EVENT, row, strict=True):
-                columns[name].append(value)
-    faults.reach("before_event")
-    if blobs:
-        keep_blobs(blobs)
-    with connection.cursor() as cursor:
-        cursor.execute(_APPEND, columns)
-        written = {run_id: (before, status, open_) for run_id, before, status, open_ in cursor.fetchall()}
+            row = {"kind": record.kind, "step_key": record.step_key, "version": data.version}
+            records.append(_with(row | ({"blobs": list(data.blobs)} if data.blobs else {}), data=data.text))
+        runs.append(_with(_summary_of(append), records=_listed(records)))
+    return _Batch(appends, _listed(runs), blobs)
+
+
+def _with(values: dict[str, Any], **texts: str) -> str:
+    """A JSON object of values, and of one more that is JSON already."""
+    [(name, text)] = texts.items()
+    return f'{json.dumps(values)[:-1]}, "{name}": {text}}}'
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return f"[{', '.join(texts)}]"
+
+
+def _written(rows: Iterable[tuple[Any, ...]]) -> Written:
+    return {run_id: (before, status, open_) for run_id, before, status, open_ in rows}
+
+
+def _followed_up(appends: Sequence[Append[UUID]], written: Written) -> dict[UUID, int]:
     for append in appends:
         if append.run_id in written:
             _follow_up(append, *written[append.run_id][1:])
@@ -158,20 +163,13 @@ def append_from_outside(run: Run, record: Record) -> RunEvent:
     return row
 
 
-_EVENT = ("event_run_id", "place", "kind", "step_key", "data", "version", "blobs")
-_SUMMARY = (
-    "run_id", "fence", "count", "status", "turns", "input_tokens", "cached_input_tokens", "output_tokens", "cost_usd",
-    "output", "parsed", "error", "step_ended", "asked", "until",
-)  # fmt: skip
-
-
 def _summary_of(append: Append[UUID]) -> dict[str, Any]:
     """What a batch of records adds to its run's summary."""
     usages = [r.data["value"]["usage"] for r in append.records if r.kind == Kind.MODEL_COMPLETED]
     last = append.records[-1]
     ended = last.data if last.kind in Kind.TERMINAL else {}
     return {
-        "run_id": append.run_id,
+        "run_id": str(append.run_id),
         "fence": append.fence,
         "count": len(append.records),
         "status": STATUS.get(last.kind),
@@ -179,13 +177,12 @@ def _summary_of(append: Append[UUID]) -> dict[str, Any]:
         "input_tokens": sum(u["input_tokens"] + u.get("cache_write_tokens", 0) for u in usages),
         "cached_input_tokens": sum(u.get("cached_input_tokens", 0) for u in usages),
         "output_tokens": sum(u["output_tokens"] for u in usages),
-        # Of one type, whatever was used: a list of floats and ints is none that PostgreSQL takes.
-        "cost_usd": sum((Decimal(str(u.get("cost_usd", 0))) for u in usages), Decimal(0)),
+        "cost_usd": str(sum(Decimal(str(u.get("cost_usd", 0))) for u in usages)),
         "output": ended.get("output"),
-        "parsed": None if ended.get("parsed") is None else Jsonb(ended["parsed"]),
-        "error": None if ended.get("error") is None else Jsonb(ended["error"]),
+        "parsed": ended.get("parsed"),
+        "error": ended.get("error"),
         "step_ended": any("value" in r.data for r in append.records),
-        "asked": Jsonb([record.data["approval_id"] for record in _questions(append)]),
+        "asked": [record.data["approval_id"] for record in _questions(append)],
         "until": last.data.get("until") if last.kind == Kind.RUN_WAITING else None,
     }
 

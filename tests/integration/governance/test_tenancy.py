@@ -195,6 +195,34 @@ def test_a_scope_that_failed_leaves_no_tenant_behind(acme: Any) -> None:
     assert not Membership.objects.exists()
 
 
+def test_a_single_statement_sees_its_tenant_and_leaves_nothing_behind(
+    acme: Any, globex: Any, committed_db: None
+) -> None:
+    slugs = "SELECT slug FROM agents_agent"
+    for place in (acme, globex):
+        place.agent(f"clerk-of-{place.tenant.slug}")
+
+    assert tenancy.query(acme.tenant.pk, f"{slugs} WHERE slug LIKE %s", ["clerk-%"]) == [
+        (f"clerk-of-{acme.tenant.slug}",)
+    ]
+    assert _rows(slugs) == []
+    with globex.scope():
+        assert tenancy.query(acme.tenant.pk, slugs, []) == [(f"clerk-of-{acme.tenant.slug}",)]
+        assert _rows(slugs) == [(f"clerk-of-{globex.tenant.slug}",)]
+
+
+def test_a_single_statement_whose_transaction_fails_at_its_end_has_not_happened(acme: Any, committed_db: None) -> None:
+    """The references to tenants are checked when a transaction is committed."""
+    nobody = uuid4()
+    insert = "INSERT INTO agents_blob (tenant_id, sha256, body) VALUES (%s, 'x', 'y') RETURNING sha256"
+
+    with pytest.raises(IntegrityError, match="agents_blob"):
+        tenancy.query(nobody, insert, [nobody])
+
+    assert tenancy.query(nobody, "SELECT sha256 FROM agents_blob", []) == []
+    assert tenancy.query(acme.tenant.pk, insert, [acme.tenant.pk]) == [("x",)]
+
+
 def test_a_key_is_seen_by_its_prefix_alone(acme: Any, globex: Any) -> None:
     prefix = acme.token.split("_")[1]
 
