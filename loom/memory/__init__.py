@@ -9,6 +9,8 @@ from loom.doors import door
 if TYPE_CHECKING:
     from memory.core.auto_extract import AutoExtractMemory as AutoExtractMemory
     from memory.core.backends.in_memory import InMemoryMemory as InMemoryMemory
+    from memory.core.backends.postgres.facts import PostgresFactStore as PostgresFactStore
+    from memory.core.backends.postgres.memory import PostgresMemory as PostgresMemory
     from memory.core.backends.sqlite.facts import SqliteFactStore as SqliteFactStore
     from memory.core.backends.sqlite.memory import SqliteMemory as SqliteMemory
     from memory.core.backends.vector import VectorMemory as VectorMemory
@@ -39,6 +41,8 @@ HOMES = {
     "LazyMemory": "memory.core.lazy",
     "Memory": "memory.core.protocol",
     "OpenAIEmbedder": "memory.core.embedders",
+    "PostgresFactStore": "memory.core.backends.postgres.facts",
+    "PostgresMemory": "memory.core.backends.postgres.memory",
     "SqliteFactStore": "memory.core.backends.sqlite.facts",
     "SqliteMemory": "memory.core.backends.sqlite.memory",
     "VectorMemory": "memory.core.backends.vector",
@@ -60,6 +64,8 @@ __all__ = [
     "LazyMemory",
     "Memory",
     "OpenAIEmbedder",
+    "PostgresFactStore",
+    "PostgresMemory",
     "SqliteFactStore",
     "SqliteMemory",
     "VectorMemory",

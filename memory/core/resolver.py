@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from loom.errors import ConfigError, unknown
 from memory.core.backends import BACKENDS, Options
+from memory.core.backends.location import shown
 from memory.core.protocol import Embedder, Memory
 
 EMBEDDERS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -61,8 +62,8 @@ def _from_string(spec: str) -> Memory:
     name, _, location = spec.partition(":")
     if name not in BACKENDS or (location and name in {"inmemory", *SCHEMES}):
         raise ConfigError(
-            f"no memory {spec!r}; use inmemory, sqlite:<path>, chroma:<directory>, postgresql://… or redis://…",
-            spec=spec,
+            f"no memory {shown(spec)!r}; use inmemory, sqlite:<path>, chroma:<directory>, postgresql://… or redis://…",
+            spec=shown(spec),
         )
     return _build(name, Options(location=location or None, embedder=_default_embedder()))
 

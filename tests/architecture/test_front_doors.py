@@ -102,6 +102,8 @@ NAMED = [
     "memory.facts",
     "memory.inmemory",
     "memory.lazy",
+    "memory.postgres",
+    "memory.postgres_facts",
     "memory.resolver",
     "memory.sqlite",
     "memory.sqlite_facts",

@@ -1,6 +1,6 @@
 """What every store of facts promises."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -11,24 +11,35 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loom.context import IsolationWarning
+from memory.core.backends import Options
+from memory.core.backends.postgres import build as postgres
 from memory.core.backends.sqlite.facts import SqliteFactStore
 from memory.core.embedders import HashEmbedder
 from memory.core.facts import InMemoryFactStore
 from memory.core.protocol import BatchFactStore, Embedder, ErasableFactStore, FactStore
 from memory.core.values import Fact
+from tests.contract.durable import new_schema
 
 Make = Callable[..., Any]
 STORES: dict[str, Callable[[Path, Embedder | None], Any]] = {
     "inmemory": lambda path, embedder: InMemoryFactStore(embedder=embedder),
     "sqlite": lambda path, embedder: SqliteFactStore(path, embedder=embedder),
+    "postgres": lambda path, embedder: postgres(Options(location=new_schema(), embedder=embedder)),
 }
 START = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(params=STORES)
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    numbers = count()
-    return lambda embedder=None: STORES[request.param](tmp_path / f"{next(numbers)}.db", embedder)
+async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Make]:
+    numbers, opened = count(), []
+
+    def make(embedder: Embedder | None = None) -> Any:
+        opened.append(STORES[request.param](tmp_path / f"{next(numbers)}.db", embedder))
+        return getattr(opened[-1], "facts", opened[-1])  # some lie in a memory
+
+    yield make
+    for each in opened:
+        await each.aclose()
 
 
 def fact(object_: str, *, user: str | None = "ann", year: int = 2020, **more: Any) -> Fact:
@@ -42,7 +53,7 @@ def fact(object_: str, *, user: str | None = "ann", year: int = 2020, **more: An
     )
 
 
-def test_the_store_is_all_three_kinds_of_fact_store(make: Make) -> None:
+async def test_the_store_is_all_three_kinds_of_fact_store(make: Make) -> None:
     store = make()
 
     assert isinstance(store, FactStore)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,17 +16,35 @@ from loom.errors import ConfigError
 from loom.messages import Role
 from memory.core.backends import BACKENDS
 from memory.core.backends.in_memory import InMemoryMemory
+from memory.core.backends.postgres.memory import PostgresMemory
 from memory.core.backends.sqlite.memory import SqliteMemory
 from memory.core.backends.vector import VectorMemory
 from memory.core.embedders import HashEmbedder
 from memory.core.facts import InMemoryFactStore
-from memory.core.protocol import FactStore, Memory
+from memory.core.lazy import LazyMemory
+from memory.core.protocol import Embedder, FactStore, Memory
+from memory.core.resolver import resolve_memory
 from memory.core.values import Episode, Fact
+from tests.contract.durable import new_schema
 
 Maker = Callable[[Path, FactStore], Memory]
+
+
+def postgres(facts: FactStore, embedder: Embedder | None = None) -> Memory:
+    async def connect() -> PostgresMemory:
+        dsn = new_schema()
+        memory = await PostgresMemory.connect(dsn, embedder=embedder, max_size=2)
+        await memory.init_schema()
+        memory.facts = facts
+        return memory
+
+    return LazyMemory(connect, with_facts=True)
+
+
 MAKERS: dict[str, Maker] = {
     "inmemory": lambda folder, facts: InMemoryMemory(fact_store=facts),
     "sqlite": lambda folder, facts: SqliteMemory(folder / "memory.db", fact_store=facts),
+    "postgres": lambda folder, facts: postgres(facts),
 }
 FURTHER: dict[str, Maker] = {
     "vectors": lambda folder, facts: VectorMemory(embedder=HashEmbedder(512), fact_store=facts),
@@ -33,13 +52,26 @@ FURTHER: dict[str, Maker] = {
     "sqlite with vectors": lambda folder, facts: SqliteMemory(
         folder / "memory.db", embedder=HashEmbedder(512), fact_store=facts
     ),
+    "postgres with its facts": lambda folder, facts: resolve_memory({"backend": "postgres", "dsn": new_schema()}),
+    "postgres with vectors": lambda folder, facts: postgres(facts, HashEmbedder(512)),
 }
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 @pytest.fixture(params=[*MAKERS, *FURTHER])
-def memory(request: pytest.FixtureRequest, tmp_path: Path) -> Memory:
-    return (MAKERS | FURTHER)[request.param](tmp_path, InMemoryFactStore())
+async def memory(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Memory]:
+    async with opened((MAKERS | FURTHER)[request.param], tmp_path, InMemoryFactStore()) as memory:
+        yield memory
+
+
+@asynccontextmanager
+async def opened(make: Maker, folder: Path, facts: FactStore) -> AsyncIterator[Memory]:
+    memory = make(folder, facts)
+    try:
+        yield memory
+    finally:
+        if (close := getattr(memory, "aclose", None)) is not None:
+            await close()
 
 
 def episode(text: str, *, user: str | None = "ann", session: str = "s1", day: int = 0, **more: Any) -> Episode:
@@ -378,11 +410,12 @@ class ErasableListFacts(ListFacts):
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 async def test_forget_reaches_a_fact_store_that_the_user_brought(make: Maker, tmp_path: Path) -> None:
     store = ErasableListFacts()
-    memory = make(tmp_path, store)
     await store.append(fact("Rome"))
     await store.append(fact("Oslo", user="ben"))
 
-    assert await memory.forget(user_id="ann") == 1
+    async with opened(make, tmp_path, store) as memory:
+        assert await memory.forget(user_id="ann") == 1
+
     assert [each.user_id for each in store.kept] == ["ben"]
 
 
@@ -392,12 +425,12 @@ async def test_forget_refuses_and_erases_nothing_when_the_facts_cannot_be_erased
     tmp_path: Path,
 ) -> None:
     store = ListFacts()
-    memory = make(tmp_path, store)
-    await memory.remember(episode("hello"))
     await store.append(fact("Rome"))
 
-    with pytest.raises(ConfigError, match="ListFacts holds facts of user 'ann' and has no forget"):
-        await memory.forget(user_id="ann")
+    async with opened(make, tmp_path, store) as memory:
+        await memory.remember(episode("hello"))
+        with pytest.raises(ConfigError, match="ListFacts holds facts of user 'ann' and has no forget"):
+            await memory.forget(user_id="ann")
 
-    assert len(await memory.recall("", user_id="ann")) == 1
-    assert await memory.forget(user_id="cem") == 0
+        assert len(await memory.recall("", user_id="ann")) == 1
+        assert await memory.forget(user_id="cem") == 0

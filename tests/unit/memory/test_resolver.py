@@ -6,6 +6,8 @@ from loom.errors import ConfigError
 from memory.core.backends import BACKENDS, Options
 from memory.core.backends.in_memory import InMemoryMemory
 from memory.core.embedders import HashEmbedder, OpenAIEmbedder
+from memory.core.lazy import LazyMemory
+from memory.core.protocol import ErasableFactStore
 from memory.core.resolver import resolve_memory
 
 ASKED: list[Options] = []
@@ -116,3 +118,28 @@ def test_a_backend_that_is_not_there_yet_is_refused_by_name(monkeypatch: pytest.
 
     with pytest.raises(ConfigError, match="the memory backend 'tape' is not part of this installation"):
         resolve_memory("tape")
+
+
+def test_no_password_is_in_what_a_refusal_says() -> None:
+    with pytest.raises(ConfigError, match="no memory 'postgre://ann:\\*\\*\\*@db'") as refused:
+        resolve_memory("postgre://ann:secret@db")
+
+    assert "secret" not in str(refused.value.facts)
+
+
+def test_a_database_is_named_without_reaching_it() -> None:
+    memory = resolve_memory("postgresql://ann:secret@nowhere.invalid/app")
+
+    assert isinstance(memory, LazyMemory)
+    assert (memory.description, memory.is_ready) == ("postgresql://ann:***@nowhere.invalid/app", False)
+    assert isinstance(memory.facts, ErasableFactStore)
+    assert resolve_memory({"backend": "postgres", "dsn": "host=db", "with_facts": False}).facts is None
+
+
+@pytest.mark.parametrize("dsn", ["host=db secret", "postgresql://ann:secret@db:port/app?x=y"])
+def test_an_address_of_a_database_that_cannot_be_read_is_refused_without_its_password(dsn: str) -> None:
+    with pytest.raises(ConfigError, match="no address of a PostgreSQL database") as refused:
+        resolve_memory({"backend": "postgres", "dsn": dsn})
+
+    assert refused.value.__cause__ is None
+    assert "ann:secret" not in str(refused.value)

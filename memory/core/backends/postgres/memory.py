@@ -1,0 +1,304 @@
+"""Episodes, blocks and facts of users in a PostgreSQL database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from sys import maxsize
+from typing import Any
+
+from loom.errors import ConfigError
+from loom.messages import Message, Role, utcnow
+from memory.core.backends.postgres import DEFAULT_NAMESPACE, episodes, tables
+from memory.core.backends.postgres import facts as fact_rows
+from memory.core.backends.postgres.database import Database
+from memory.core.backends.postgres.episodes import Scope, scope
+from memory.core.backends.postgres.facts import PostgresFactStore
+from memory.core.backends.postgres.search import Found
+from memory.core.erasure import erasable
+from memory.core.history import Range
+from memory.core.protocol import Embedder, FactStore
+from memory.core.recall import default_recall_scored, warn_unless_isolated
+from memory.core.values import Episode, EpisodeMatch, Fact, MemoryBlock, MemoryExport, MemoryProfile, as_utc
+
+_TABLES = (tables.BLOCK, tables.EPISODE)
+_BLOCKS = """
+SELECT name, content, updated_at, pinned_order FROM loom_memory_block
+WHERE namespace = %(namespace)s AND owner = %(owner)s ORDER BY pinned_order, place
+"""
+_WRITE_BLOCK = """
+INSERT INTO loom_memory_block AS block (namespace, owner, name, content, updated_at)
+VALUES (%(namespace)s, %(owner)s, %(name)s, %(content)s, %(now)s)
+ON CONFLICT (namespace, owner, name) DO UPDATE SET updated_at = excluded.updated_at,
+    content = CASE WHEN %(append)s THEN block.content ELSE '' END || excluded.content
+"""
+_FORGET_BLOCKS = """
+DELETE FROM loom_memory_block WHERE namespace = %(namespace)s AND owner = %(owner)s
+AND (%(before)s::timestamptz IS NULL OR updated_at < %(before)s)
+"""
+
+
+class PostgresMemory:
+    """Memory of one namespace in a database, over a psycopg `AsyncConnectionPool`, which belongs to one event loop.
+
+    memory = await PostgresMemory.connect("postgresql://…", with_facts=True)
+    await memory.init_schema()
+
+    Recall goes by words (BM25) and, with an embedder, also by vectors (pgvector, HNSW, cosine), fused by rank. Nothing
+    is seen of another namespace, nor of another user.
+    """
+
+    def __init__(
+        self,
+        pool: Any,
+        *,
+        embedder: Embedder | None = None,
+        namespace: str = DEFAULT_NAMESPACE,
+        fact_store: FactStore | None = None,
+    ) -> None:
+        if not namespace:
+            raise ConfigError("the namespace of a memory has a name, say 'default'")
+        self._database = pool if isinstance(pool, Database) else Database(pool)
+        self._embedder = embedder
+        self._namespace = namespace
+        self.facts = fact_store
+
+    @classmethod
+    async def connect(
+        cls,
+        dsn: str,
+        *,
+        embedder: Embedder | None = None,
+        namespace: str = DEFAULT_NAMESPACE,
+        min_size: int = 1,
+        max_size: int = 10,
+        with_facts: bool = False,
+    ) -> PostgresMemory:
+        """On a new database, call `init_schema` next. Raises MemoryStoreError when the server does not answer."""
+        database = await Database.connect(dsn, min_size=min_size, max_size=max_size)
+        facts = PostgresFactStore(database, embedder=embedder, namespace=namespace) if with_facts else None
+        return cls(database, embedder=embedder, namespace=namespace, fact_store=facts)
+
+    async def aclose(self) -> None:
+        await self._database.aclose()
+
+    @property
+    def namespace(self) -> str:
+        return self._namespace
+
+    @property
+    def embedder(self) -> Embedder | None:
+        return self._embedder
+
+    @property
+    def embedding_dimensions(self) -> int:
+        """0 without an embedder."""
+        return 0 if self._embedder is None else self._embedder.dimensions
+
+    def schema_sql(self) -> list[str]:
+        """The statements that make the tables; each may be run again. Those of facts in the same database follow."""
+        extension = [] if self._embedder is None else [tables.EXTENSION]
+        facts = self._facts_here()
+        return [
+            *extension,
+            *tables.statements(_TABLES, self._dimensions()),
+            *([] if facts is None else facts.schema_sql()),
+        ]
+
+    async def init_schema(self) -> None:
+        """Make the tables, unless they are there. Several programs may do it at once."""
+        await self._database.make(_TABLES, self._dimensions())
+        if (facts := self._facts_here()) is not None:
+            await facts.init_schema()
+
+    async def working(self, *, user_id: str | None = None) -> list[MemoryBlock]:
+        async with self._database.transaction() as connection:
+            return await _blocks(connection, self._scope(user_id))
+
+    async def update_block(self, name: str, content: str, *, user_id: str | None = None) -> None:
+        await self._write_block(user_id, name, content, append=False)
+
+    async def append_block(self, name: str, content: str, *, user_id: str | None = None) -> None:
+        await self._write_block(user_id, name, content, append=True)
+
+    async def remember(self, episode: Episode) -> str:
+        embedder, vector = self._embedder, None
+        if embedder is not None:
+            vector = await embedder.embed(f"{episode.input}\n{episode.output}")
+        async with self._database.transaction(searching=embedder is not None) as connection:
+            await episodes.keep(connection, self._namespace, episode, vector, with_vectors=embedder is not None)
+        return episode.id
+
+    async def recall(
+        self,
+        query: str,
+        *,
+        kind: str = "episodic",
+        limit: int = 5,
+        time_range: Range | None = None,
+        user_id: str | None = None,
+    ) -> list[Episode]:
+        found = await self.recall_scored(query, limit=limit, time_range=time_range, user_id=user_id)
+        if found or not query.strip():
+            return [match.episode for match in found]
+        return await self._newest(user_id, limit, time_range)
+
+    async def recall_scored(
+        self,
+        query: str,
+        *,
+        kind: str = "episodic",
+        limit: int = 5,
+        time_range: Range | None = None,
+        user_id: str | None = None,
+        alpha: float = 0.5,
+    ) -> list[EpisodeMatch]:
+        """By words the score is BM25. With an embedder it is that of the two orders fused by rank, at most 1/61.
+
+        Without an embedder alpha changes nothing. An empty query gets the newest, with score 1.
+        """
+        await self._check_isolation(user_id)
+        if not query.strip():
+            return default_recall_scored(await self._newest(user_id, limit, time_range))
+        mine = self._scope(user_id)
+        if self._embedder is None:
+            async with self._database.transaction(searching=True) as connection:
+                found = await episodes.by_words(connection, mine, query, limit, time_range)
+            return [_match(row, row.score, by_words=row.score) for row in found]
+        vector = await self._embedder.embed(query) if alpha > 0 else None
+        pool = max(4 * limit, 20)
+        async with self._database.transaction(searching=True) as connection:
+            words = await episodes.by_words(connection, mine, query, pool, time_range) if alpha < 1 else []
+            near = [] if vector is None else await episodes.by_vector(connection, mine, vector, pool, time_range)
+        return _fused(near, words, limit, alpha)
+
+    async def recall_facts(
+        self, query: str, *, limit: int = 5, valid_at: datetime | None = None, user_id: str | None = None
+    ) -> list[Fact]:
+        if self.facts is None:
+            return []
+        return await self.facts.recall_text(query, limit=limit, valid_at=valid_at, user_id=user_id)
+
+    async def consolidate(self) -> int:
+        """Nothing: there is no Consolidator here. `AutoExtractMemory` around it reads facts out of every episode."""
+        return 0
+
+    async def session_messages(self, session_id: str, *, user_id: str | None = None, limit: int = 20) -> list[Message]:
+        async with self._database.transaction() as connection:
+            last = await episodes.last_of_session(connection, self._scope(user_id), session_id, limit // 2)
+        return [message for episode in last for message in _exchange(episode)]
+
+    async def profile(self, *, user_id: str | None = None) -> MemoryProfile:
+        mine = self._scope(user_id)
+        count, sample = await self._facts_counted(user_id)
+        async with self._database.transaction() as connection:
+            episode_count, last_seen = await episodes.seen(connection, mine)
+            sessions = await episodes.recent_sessions(connection, mine, 10)
+        return MemoryProfile(
+            user_id=user_id,
+            episode_count=episode_count,
+            fact_count=count,
+            last_seen=last_seen and last_seen.astimezone(UTC),
+            recent_sessions=sessions,
+            sample_facts=sample,
+        )
+
+    async def forget(
+        self, *, user_id: str | None = None, session_id: str | None = None, before: datetime | None = None
+    ) -> int:
+        """Facts of the same database go in the same transaction; others go first, so that a crash loses no erasure.
+
+        Raises ConfigError, and erases nothing, when the fact store cannot erase facts that it holds.
+        """
+        facts, mine = await erasable(self.facts, user_id=user_id), self._scope(user_id)
+        here, count = self._facts_here(), 0
+        if facts is not None and here is None:
+            async with self._database.transaction() as connection:
+                ids = await episodes.ids_that_match(connection, mine, session_id, before)
+            count += await facts.forget(user_id=user_id, sources=ids) if ids else 0
+            count += await facts.forget(user_id=user_id, before=before) if session_id is None else 0
+        async with self._database.transaction() as connection:
+            ids = await episodes.erase(connection, mine, session_id, before)
+            if here is not None:
+                theirs = scope(here.namespace, user_id)
+                count += await fact_rows.erase(connection, theirs, sources=ids) if ids else 0
+                count += await fact_rows.erase(connection, theirs, before=before) if session_id is None else 0
+            if session_id is None:
+                await connection.execute(_FORGET_BLOCKS, {**mine, "before": None if before is None else as_utc(before)})
+        return count + len(ids)
+
+    async def export(self, *, user_id: str | None = None) -> MemoryExport:
+        facts = [] if self.facts is None else await self.facts.query(user_id=user_id, limit=maxsize)
+        async with self._database.transaction() as connection:
+            kept = await episodes.all_of(connection, self._scope(user_id))
+            blocks = await _blocks(connection, self._scope(user_id))
+        return MemoryExport(
+            user_id=user_id,
+            episodes=kept,
+            facts=sorted(facts, key=lambda fact: fact.recorded_at),
+            blocks=blocks,
+        )
+
+    def _dimensions(self) -> int | None:
+        return None if self._embedder is None else self._embedder.dimensions
+
+    def _scope(self, user_id: str | None) -> Scope:
+        return scope(self._namespace, user_id)
+
+    def _facts_here(self) -> PostgresFactStore | None:
+        """The fact store, when its rows lie in the same database."""
+        facts = self.facts
+        return facts if isinstance(facts, PostgresFactStore) and facts.database.is_same(self._database) else None
+
+    async def _facts_counted(self, user_id: str | None) -> tuple[int, list[Fact]]:
+        """How many facts there are, and ten of them, the newest."""
+        if isinstance(self.facts, PostgresFactStore):
+            return await self.facts.count(user_id=user_id), await self.facts.query(user_id=user_id, limit=10)
+        facts = [] if self.facts is None else await self.facts.query(user_id=user_id, limit=maxsize)
+        return len(facts), facts[:10]
+
+    async def _newest(self, user_id: str | None, limit: int, time_range: Range | None) -> list[Episode]:
+        async with self._database.transaction() as connection:
+            return await episodes.newest(connection, self._scope(user_id), limit, time_range)
+
+    async def _check_isolation(self, user_id: str | None) -> None:
+        if user_id is None:
+            async with self._database.transaction() as connection:
+                there = await episodes.has_named_owners(connection, self._namespace)
+            warn_unless_isolated(user_id, named_users=there)
+
+    async def _write_block(self, user_id: str | None, name: str, content: str, *, append: bool) -> None:
+        written = {"name": name, "content": content, "now": utcnow(), "append": append}
+        async with self._database.transaction() as connection:
+            await connection.execute(_WRITE_BLOCK, {**self._scope(user_id), **written})
+
+
+async def _blocks(connection: Any, mine: Scope) -> list[MemoryBlock]:
+    rows = await (await connection.execute(_BLOCKS, mine)).fetchall()
+    return [
+        MemoryBlock(name=name, content=content, updated_at=updated_at.astimezone(UTC), pinned_order=order)
+        for name, content, updated_at, order in rows
+    ]
+
+
+def _fused(near: list[Found], words: list[Found], limit: int, alpha: float) -> list[EpisodeMatch]:
+    from memory.core.vector_stores.ranking import fused  # brings NumPy, which is slow to import
+
+    both = {row.place: row for row in (*near, *words)}
+    cosines = {row.place: row.score for row in near}
+    bm25 = {row.place: row.score for row in words}
+    scores = fused([(alpha, list(cosines)), (1 - alpha, list(bm25))])
+    matches = [
+        _match(both[place], score, by_vector=cosines.get(place), by_words=bm25.get(place))
+        for place, score in scores.items()
+    ]
+    matches.sort(key=lambda match: (match.score, match.episode.occurred_at), reverse=True)
+    return matches[: max(limit, 0)]
+
+
+def _match(row: Found, score: float, *, by_vector: float | None = None, by_words: float | None = None) -> EpisodeMatch:
+    (episode,) = episodes.read([row.body])
+    return EpisodeMatch(episode=episode, score=score, vector_score=by_vector, bm25_score=by_words)
+
+
+def _exchange(episode: Episode) -> tuple[Message, Message]:
+    return Message(role=Role.USER, content=episode.input), Message(role=Role.ASSISTANT, content=episode.output)
