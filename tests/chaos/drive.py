@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import httpx2
+import psutil
 import psycopg
 
 from loomsite import embedded
@@ -63,17 +64,27 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 120) -> A
 
 @dataclass
 class Worker:
-    """A worker process. It is the nursery's child, so whether it lives is read from /proc."""
+    """A worker process. It is the nursery's child, so whether it lives is read from /proc.
+
+    In a long storm its number comes to another process in time: psutil tells them apart by when they began.
+    """
 
     pid: int
     log: Path
+    _process: psutil.Process | None = field(init=False, repr=False, default=None)
+
+    def __post_init__(self) -> None:
+        with suppress(psutil.NoSuchProcess):
+            self._process = psutil.Process(self.pid)
 
     def is_alive(self) -> bool:
-        try:
-            state = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
+        if (process := self._process) is None:
             return False
-        return state not in "ZX"
+        with suppress(psutil.NoSuchProcess):
+            if process.is_running() and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+                return True
+        self._process = None
+        return False
 
     def said(self, words: str) -> bool:
         return self.log.exists() and words in self.log.read_text()
@@ -82,8 +93,9 @@ class Worker:
         return self.said(" ready.")
 
     def send(self, number: signal.Signals) -> None:
-        if self.is_alive():
-            os.kill(self.pid, number)
+        with suppress(psutil.NoSuchProcess):
+            if process := self._process:
+                process.send_signal(number)
 
     def is_at_fault(self) -> bool:
         """Whether it has come to where it was to break."""
