@@ -52,6 +52,7 @@ class JournalWriter:
 
     def __init__(self, write: Write, group: TaskGroup, append: AppendNow | None = None) -> None:
         self._write, self._group, self._append = write, group, append
+        self._nudges = stream.Nudges(group.start_soon)
         self._transactions = anyio.CapacityLimiter(_TRANSACTIONS)
         self._writers: WeakValueDictionary[UUID, Writer[UUID]] = WeakValueDictionary()
 
@@ -80,7 +81,11 @@ class JournalWriter:
         for append in appends:
             if append.run_id in before:
                 seq, kind = before[append.run_id] + len(append.records), append.records[-1].kind
-                self._group.start_soon(stream.nudge, tenant_id, append.run_id, seq, kind)
+                self.nudge(tenant_id, append.run_id, seq, kind)
+
+    def nudge(self, tenant_id: UUID, run_id: UUID, seq: int, kind: str) -> None:
+        """Tell who watches that the run's journal reaches `seq`, soon."""
+        self._nudges.add(tenant_id, run_id, seq, kind)
 
 
 class RunJournal(StoredJournal[UUID]):

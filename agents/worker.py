@@ -211,7 +211,7 @@ async def advance_run(
 ) -> engine.Outcome:
     """Take a claimed run from wherever its journal stops to its end or to a wait."""
     tenant_id, run_id = claim.tenant_id, claim.run_id
-    group.start_soon(stream.nudge, tenant_id, run_id, claim.last_seq, Kind.RUN_RESUMED)  # lists show that it runs
+    writer.nudge(tenant_id, run_id, claim.last_seq, Kind.RUN_RESUMED)  # lists show that it runs
     journal = writer.journal(tenant_id, run_id, claim.fence)
     if claim.crashes >= MOST_CRASHES:
         return await engine.fail(_dead_letter(claim), journal)

@@ -6,13 +6,14 @@ middle sees it whole.
 """
 
 from agents.stream.following import PAGE, POLL_SECONDS, Notice, follow, follow_tenant, hear_tenant
-from agents.stream.nudges import Deltas, nudge, nudge_run, nudge_tenant
+from agents.stream.nudges import Deltas, Nudges, nudge, nudge_run, nudge_tenant
 
 __all__ = [
     "PAGE",
     "POLL_SECONDS",
     "Deltas",
     "Notice",
+    "Nudges",
     "follow",
     "follow_tenant",
     "hear_tenant",

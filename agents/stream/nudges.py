@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable, Coroutine, Sequence
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,10 @@ from loom.events import Kind
 
 DELTA_SECONDS = 300
 TELL_SECONDS = 0.5
+GATHER_SECONDS = 1 / 50
+
+Message = tuple[str, dict[str, Any]]  # what is said to which group of the channel layer
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 _STATUS = {
     Kind.RUN_RESUMED: Run.Status.RUNNING,
@@ -41,36 +46,79 @@ def tenant_group(tenant_id: UUID) -> str:
     return f"t.{tenant_id}"
 
 
-async def nudge(tenant_id: UUID, run_id: UUID, seq: int, kind: str) -> None:
-    """Tell the run's watchers that its journal reaches `seq`; and the tenant's when its status changed."""
-    try:
-        await _tell(run_group(tenant_id, run_id), {"type": "run.event", "seq": seq})
+class Nudges:
+    """What a process tells the watchers of its runs: the first word at once, and what follows closely gathered into one
+    round trip to Redis. `start` starts a task.
+    """
+
+    def __init__(self, start: Callable[[Work], object]) -> None:
+        self._start = start
+        self._reached: dict[str, int] = {}
+        self._changes: list[Message] = []
+        self._busy = False
+
+    def add(self, tenant_id: UUID, run_id: UUID, seq: int, kind: str) -> None:
+        """Tell the run's watchers that its journal reaches `seq`; and the tenant's when its status changed."""
+        self._reached[run_group(tenant_id, run_id)] = seq
         if kind in _STATUS:
-            message = {"type": "run.changed", "run_id": str(run_id), "status": _STATUS[kind]}
-            await _tell(tenant_group(tenant_id), message)
-    except (redis.RedisError, OSError) as error:
-        log.warning("watchers are not told, they will see it on their next look: %s", error)
+            self._changes.append(_change(tenant_id, run_id, _STATUS[kind]))
+        if not self._busy:
+            self._busy = True
+            self._start(self._publish)
+
+    async def _publish(self) -> None:
+        try:
+            while self._reached:
+                messages = [_reach(group, seq) for group, seq in self._reached.items()] + self._changes
+                self._reached, self._changes = {}, []
+                await _tell(messages)
+                await anyio.sleep(GATHER_SECONDS)
+        finally:
+            self._busy = False
+
+
+async def nudge(tenant_id: UUID, run_id: UUID, seq: int, kind: str) -> None:
+    """Say that a run's journal reaches `seq`, by itself."""
+    messages = [_reach(run_group(tenant_id, run_id), seq)]
+    if kind in _STATUS:
+        messages.append(_change(tenant_id, run_id, _STATUS[kind]))
+    await _tell(messages)
 
 
 def nudge_tenant(tenant_id: UUID, run_id: UUID, status: str) -> None:
-    """The same from synchronous code, for a run that has just been accepted.
-
-    Published as channels-redis 4.3 publishes to a group: its own way is asynchronous, and waiting for a loop from a
-    request's thread cost as much as everything else that accepting a run does.
-    """
-    _publish(tenant_group(tenant_id), {"type": "run.changed", "run_id": str(run_id), "status": status})
+    """From synchronous code: a run has just been accepted, or its status has changed."""
+    _publish(_change(tenant_id, run_id, status))
 
 
 def nudge_run(tenant_id: UUID, run_id: UUID, seq: int, status: str) -> None:
     """`nudge` from synchronous code: somebody has said something to a run."""
-    _publish(run_group(tenant_id, run_id), {"type": "run.event", "seq": seq})
+    _publish(_reach(run_group(tenant_id, run_id), seq))
     nudge_tenant(tenant_id, run_id, status)
 
 
-def _publish(group: str, message: dict[str, Any]) -> None:
+def _reach(group: str, seq: int) -> Message:
+    return group, {"type": "run.event", "seq": seq}
+
+
+def _change(tenant_id: UUID, run_id: UUID, status: str) -> Message:
+    return tenant_group(tenant_id), {"type": "run.changed", "run_id": str(run_id), "status": status}
+
+
+# --- publishing -------------------------------------------------------------------------------------------------------
+
+# As channels-redis 4.3 publishes to a group. Its own way takes a round trip for each message, one after the other, and
+# from synchronous code a loop, for which a request's thread waited as long as for everything else that accepting a run
+# takes.
+
+
+def _wire(message: Message) -> tuple[str, bytes]:
+    group, body = message
+    return f"{settings.CHANNEL_PREFIX}__group__{group}", get_channel_layer().serialize(body)
+
+
+def _publish(message: Message) -> None:
     try:
-        channel = f"{settings.CHANNEL_PREFIX}__group__{group}"
-        _publisher().publish(channel, get_channel_layer().serialize(message))
+        _publisher().publish(*_wire(message))
     except (redis.RedisError, OSError) as error:
         log.warning("watchers are not told, they will see it on their next look: %s", error)
 
@@ -81,10 +129,18 @@ def _publisher() -> redis.Redis:
     return redis.Redis.from_url(url, socket_connect_timeout=TELL_SECONDS, socket_timeout=TELL_SECONDS)
 
 
-async def _tell(group: str, message: dict[str, Any]) -> None:
+async def _tell(messages: Sequence[Message]) -> None:
     """A Redis that hangs holds nobody up for long: what is lost here is seen at the next look."""
-    with anyio.fail_after(TELL_SECONDS):
-        await get_channel_layer().group_send(group, message)
+    try:
+        with anyio.fail_after(TELL_SECONDS):
+            async with _redis().pipeline(transaction=False) as pipeline:
+                for message in messages:
+                    pipeline.publish(*_wire(message))
+                await pipeline.execute()
+    except (redis.RedisError, OSError) as error:
+        log.warning(
+            "watchers are not told, they will see it on their next look: %s", str(error) or type(error).__name__
+        )
 
 
 class Deltas:
@@ -96,10 +152,11 @@ class Deltas:
 
     async def publish(self, texts: dict[str, str]) -> None:
         """Keep the texts and nudge. Losing them loses nothing that is not in the finished message."""
-        client = _redis()
         try:
-            await client.set(self._key, json.dumps(texts), ex=DELTA_SECONDS)
-            await _tell(self._group, {"type": "run.delta"})
+            async with _redis().pipeline(transaction=False) as pipeline:
+                pipeline.set(self._key, json.dumps(texts), ex=DELTA_SECONDS)
+                pipeline.publish(*_wire((self._group, {"type": "run.delta"})))
+                await pipeline.execute()
         except (redis.RedisError, OSError) as error:
             log.debug("live text is not shown: %s", error)
 

@@ -55,10 +55,7 @@ def record(n: int) -> Record:
 def nudges(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     told: list[tuple[Any, ...]] = []
 
-    async def nudge(*args: Any) -> None:
-        told.append(args)
-
-    monkeypatch.setattr(adapters.stream, "nudge", nudge)
+    monkeypatch.setattr(adapters.stream.Nudges, "add", lambda _, *args: told.append(args))
     return told
 
 
