@@ -15,7 +15,7 @@ from agents.core.ambient import Ambient
 from agents.core.runtime.journal import Journal
 from agents.core.runtime.suspended import Suspended
 from agents.core.runtime.unwinding import UnwindingSession
-from agents.core.runtime.written import written
+from agents.core.runtime.written import storable, written
 from loom.errors import Interrupted, LoomError
 from loom.events import Kind, Record
 
@@ -142,17 +142,20 @@ _SAID = ("type", "code", "message", "retryable")
 
 
 def _record_of(outcome: Outcome) -> Record:
+    kind, data = _told(outcome)
+    return Record(kind=kind, data=storable(data))
+
+
+def _told(outcome: Outcome) -> tuple[str, dict[str, Any]]:
     match outcome:
         case Finished(answer):
-            data = {"output": answer.output, "parsed": written(answer.parsed)}
-            if answer.interruption_reason:
-                data["interruption_reason"] = answer.interruption_reason
-            return Record(kind=Kind.RUN_SUCCEEDED, data=data)
+            reason = {"interruption_reason": answer.interruption_reason} if answer.interruption_reason else {}
+            return Kind.RUN_SUCCEEDED, {"output": answer.output, "parsed": written(answer.parsed), **reason}
         case Waiting(steps, until):
-            return Record(kind=Kind.RUN_WAITING, data={"steps": list(steps), "until": written(until)})
+            return Kind.RUN_WAITING, {"steps": list(steps), "until": written(until)}
         case Failed(error):
-            return Record(kind=Kind.RUN_FAILED, data={"error": error})
+            return Kind.RUN_FAILED, {"error": error}
         case Cancelled(undone, not_undone):
-            return Record(kind=Kind.RUN_CANCELLED, data={"undone": list(undone), "not_undone": list(not_undone)})
+            return Kind.RUN_CANCELLED, {"undone": list(undone), "not_undone": list(not_undone)}
         case _:
             assert_never(outcome)

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from agents.core import threads
 from agents.core.runtime.base import Signals
 from agents.core.runtime.brake import Brake
-from agents.core.runtime.written import codec_for, written
+from agents.core.runtime.written import codec_for, storable, written
 from loom.errors import NonDeterminism, RuntimeJournalError
 from loom.events import Event, Kind, Record, record_of
 from loom.ids import deterministic_hash
@@ -43,7 +43,7 @@ class Journal(Protocol):
     """The append-only record of one run. It is also its state: replay it to resume."""
 
     def post(self, record: Record) -> None:
-        """Write in order, soon. Raises when an earlier write was refused."""
+        """Write in order, soon. What a record holds is `storable`. Raises when an earlier write was refused."""
         ...
 
     async def flush(self) -> None:
@@ -150,7 +150,7 @@ class JournalSession:
         kind = _kind_of(name)
         started, _ = _KINDS[kind]
         if started and name not in self._started:
-            self._journal.post(Record(kind=started, step_key=name, data={**intent, **extra}))
+            self._journal.post(Record(kind=started, step_key=name, data={**intent, **storable(extra)}))
         if kind not in _HARMLESS:
             await self._journal.flush()
 
@@ -183,7 +183,7 @@ class JournalSession:
         if self._noted and self._noted[said := _said(record)] > 0:
             self._noted[said] -= 1
             return
-        self._journal.post(record)
+        self._journal.post(record.model_copy(update={"data": storable(record.data)}))
 
 
 def may_repeat(started: Record | None) -> bool:

@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 
 from agents.core.runtime.journal import Journal, JournalSession
 from agents.core.runtime.suspended import Suspended
+from agents.core.runtime.written import storable
 from governance.core.approvals import Decision, decision_from
 from governance.core.gate import Ask
 from loom.errors import NonDeterminism
@@ -75,7 +76,7 @@ class WaitingSession(JournalSession):
     def ask(self, step: str, question: Question) -> Suspended:
         """Put a question to a person, unless it is put already; what is to be raised until it is answered."""
         if step not in self._asked:
-            record = Record(kind=Kind.APPROVAL_REQUESTED, step_key=step, data=question.journal())
+            record = Record(kind=Kind.APPROVAL_REQUESTED, step_key=step, data=storable(question.journal()))
             self._journal.post(record)
             self._asked[step] = record
         return Suspended([step])

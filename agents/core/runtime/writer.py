@@ -9,7 +9,6 @@ from typing import Any, Generic, TypeVar
 import anyio
 
 from agents.core import background, faults
-from agents.core.runtime.written import storable
 from loom.errors import Conflict, Invalid, LoomError, Unavailable
 from loom.events import Kind, Record
 
@@ -112,7 +111,7 @@ class StoredJournal(Generic[RunId]):
             self._meet_fault(record)
         if self._refused is not None:
             raise self._refused
-        self._pending.append(record.model_copy(update={"data": storable(record.data)}))
+        self._pending.append(record)
         self._posted += 1
         self._writer.touch(self)
 

@@ -11,9 +11,10 @@ import pytest
 
 from agents import adapters
 from agents.adapters import JournalWriter
+from agents.core.runtime.journal import JournalSession
 from agents.core.runtime.writer import Append
 from loom.errors import Conflict, Unavailable
-from loom.events import Record
+from loom.events import Event, Record
 
 ACME, BETA = uuid4(), uuid4()
 
@@ -195,6 +196,6 @@ async def test_a_flush_can_be_cancelled(writer: JournalWriter, database: Databas
 
 async def test_what_postgresql_cannot_hold_is_written_otherwise(writer: JournalWriter, database: Database) -> None:
     journal = writer.journal(ACME, uuid4(), 1)
-    journal.post(Record(kind="k", data={"n": "a\x00\ud800"}))
+    JournalSession("s", journal).note(Event.architecture_event("s", "test", n="a\x00\ud800"))
     await journal.flush()
     assert database.written(journal.run_id) == ["a\ufffd\ufffd"]  # type: ignore[comparison-overlap]

@@ -8,6 +8,7 @@ from typing import Any
 
 from agents.core.runtime.base import InProcRuntime
 from agents.core.runtime.journal import JournalSession
+from agents.core.runtime.written import storable
 from loom.events import Record
 
 
@@ -21,6 +22,7 @@ class ListJournal:
     def post(self, record: Record) -> None:
         if self.full is not None and len(self.texts) >= self.full:
             raise Full("no room")
+        assert storable(record.data) == record.data, "whoever posts a record has cleaned it"
         self.texts.append(record.model_dump_json())
 
     async def flush(self) -> None:

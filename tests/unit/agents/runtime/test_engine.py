@@ -22,6 +22,8 @@ from loom.events import Record
 from loom.messages import ToolCall, Usage
 from tests.unit.agents.journals import Full, ListJournal
 
+DIRTY, CLEAN = "a\x00b\ud800", "a\ufffdb\ufffd"
+
 
 class Says:
     """A program of one answer, or of one failure."""
@@ -51,6 +53,14 @@ async def test_an_answer_ends_the_run_as_succeeded() -> None:
     assert [record.model_dump() for record in journal.records] == [
         {"kind": "run.succeeded", "step_key": "", "data": {"output": "hi", "parsed": {"a": 1}}}
     ]
+
+
+@pytest.mark.parametrize("what", [Answer(DIRTY, DIRTY, DIRTY), NotFound(DIRTY, name=DIRTY), ValueError(DIRTY)])
+async def test_an_end_is_written_so_that_any_database_can_hold_it(what: Answer | Exception) -> None:
+    journal = ListJournal()
+    await advance(Says(what), "x", ambient_over(journal), journal)
+    assert "\\u0000" not in journal.texts[0]
+    assert CLEAN in journal.texts[0]
 
 
 async def test_an_interrupted_run_says_why() -> None:

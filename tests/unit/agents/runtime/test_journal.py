@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from agents.core.concurrency import together
 from agents.core.runtime.journal import JournalSession
+from agents.core.runtime.waiting import Question, WaitingSession
 from agents.core.runtime.written import storable, written
 from loom.errors import NonDeterminism, RuntimeJournalError
 from loom.events import Event, EventKind, Record
@@ -290,6 +291,23 @@ async def test_a_note_of_anything_can_be_written() -> None:
     session = JournalSession("s", journal)
     session.note(Event(kind=EventKind.WORKFLOW_STEP_COMPLETED, session_id="s", payload=payload))
     assert "output" not in journal.records[0].data
+
+
+async def test_what_a_session_writes_can_be_held_by_any_database() -> None:
+    journal = ListJournal()
+    session = WaitingSession("s", journal)
+    dirty = "a\x00b\ud800"
+    call = ToolCall(tool="pay", args={"to": dirty})
+
+    async def pay(call: ToolCall) -> dict[str, Any]:
+        return {dirty: call.args}
+
+    await session.step("turn:1/tool:call_1", pay, call, idempotency_key=dirty)
+    session.note(told("debate.round", said=dirty))
+    await session.deliver("go", dirty)
+    session.ask("turn:2/tool:call_1", Question(ToolCall(tool="pay", args={}), dirty))
+    assert len(journal.texts) == 5
+    assert not [text for text in journal.texts if "\\u0000" in text]
 
 
 async def test_a_refused_write_stops_the_step_before_its_effect() -> None:
