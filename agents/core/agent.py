@@ -259,8 +259,10 @@ class Agent:
         options = _options(extra_tools, output_schema, output_validation_retries, response_tone, effort)
         return await self._run(prompt, context, emit, options)
 
-    async def _run(self, prompt: str, context: RunContext, emit: Emit | None, options: Options) -> RunResult:
-        ambient = Ambient(context, emit=emit, streaming=emit is not None)
+    async def _run(
+        self, prompt: str, context: RunContext, emit: Emit | None, options: Options, *, is_new: bool = True
+    ) -> RunResult:
+        ambient = Ambient(context, emit=emit, streaming=emit is not None, is_new=is_new)
         return await execution.execute(self, prompt, ambient, options)
 
     def stream(self, prompt: str, **options: Any) -> AsyncIterator[Event]:
@@ -304,7 +306,8 @@ class Agent:
         options = _options(extra_tools, output_schema, output_validation_retries)
         if isinstance(self._runtime, JournaledRuntime):
             for cut_off in await self._runtime.unfinished(user_id=context.user_id, session_id=session_id):
-                result = await self._run(cut_off.input, context.with_overrides(run_id=cut_off.id), emit, options)
+                there = context.with_overrides(run_id=cut_off.id)
+                result = await self._run(cut_off.input, there, emit, options, is_new=False)
                 if prompt in ("", cut_off.input):
                     return result
         return await self._run(prompt, context, emit, options)

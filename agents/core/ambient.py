@@ -31,6 +31,7 @@ class Ambient:
     and `briefing` follows the worker's own instructions.
 
     `audit_log` and `telemetry` are for the steps of workflows that have none; an agent has its own or its parent's.
+    `is_new` says that the run begins here, under an id that nobody has used before.
     """
 
     context: RunContext
@@ -46,6 +47,7 @@ class Ambient:
     parent: Dependencies | None = None
     around_tools: Callable[[ToolHost], ToolHost] | None = None
     briefing: str = ""
+    is_new: bool = False
 
     def with_own(self, **layers: Any) -> Ambient:
         """These surroundings with some layers replaced, where they are given: what is nearest counts."""

@@ -58,7 +58,8 @@ def steps_at_hand(agent: Agent, ambient: Ambient) -> Steps | None:
 async def steps_of(runtime: Runtime, input: Any, ambient: Ambient) -> AsyncIterator[Steps]:
     """The runtime's session of this run. One that runs steps itself is the runtime from here on."""
     if isinstance(runtime, JournaledRuntime):
-        async with runtime.run(ambient.context, input, path=ambient.path) as journaled:
+        is_new = ambient.is_new and not ambient.path
+        async with runtime.run(ambient.context, input, path=ambient.path, is_new=is_new) as journaled:
             yield journaled
     else:
         async with runtime.session(ambient.context.session_id or "") as session:

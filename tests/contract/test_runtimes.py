@@ -683,6 +683,59 @@ async def test_nobody_is_asked_to_approve_a_call_that_is_not_made_again(durable:
     assert asked == ["pay"]
 
 
+class Slow(InMemoryMemory):
+    """A memory that takes its time to recall."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.may_answer = anyio.Event(), anyio.Event()
+
+    async def recall(self, query: str, **options: Any) -> Any:
+        self.asked.set()
+        await self.may_answer.wait()
+        return await super().recall(query, **options)
+
+
+async def test_a_run_is_on_record_before_its_first_step_has_ended(durable: JournaledRuntime) -> None:
+    memory = Slow()
+    clerk = agent(durable, "Done.", memory=memory)
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: clerk.run("pay", session_id="s"))
+        await memory.asked.wait()
+        with anyio.fail_after(30):
+            while not (known := await durable.unfinished()):
+                await anyio.sleep(0.01)
+        memory.may_answer.set()
+
+    assert [(run.session_id, run.input) for run in known] == [("s", "pay")]
+    assert await durable.unfinished() == []
+
+
+async def test_a_run_that_is_left_before_it_has_done_anything_can_be_taken_up(durable: JournaledRuntime) -> None:
+    context = RunContext("ann", "s", "run_new")
+    with pytest.raises(ZeroDivisionError):
+        async with durable.run(context, "pay", is_new=True):
+            raise ZeroDivisionError
+
+    assert [run.id for run in await durable.unfinished(user_id="ann")] == ["run_new"]
+    async with durable.run(context, "pay") as session:
+        await session.step("pay", Counted(), 1)
+    assert await durable.unfinished() == []
+
+
+async def test_a_new_run_under_an_id_that_is_taken_is_refused_and_changes_nothing(durable: JournaledRuntime) -> None:
+    for user in ("ann", "ben"):
+        context, step = RunContext(user, "s", "run_1"), Counted()
+        with pytest.raises(ZeroDivisionError if user == "ann" else Conflict):
+            async with durable.run(context, "pay", is_new=True) as session:
+                await session.step("pay", step, 1)
+                raise ZeroDivisionError
+        assert len(step.calls) == (user == "ann")
+
+    assert [run.user_id for run in await durable.unfinished()] == ["ann"]
+    assert len(await durable.store.read("run_1")) == 2
+
+
 # names, files and servers
 
 

@@ -8,10 +8,11 @@ for run in await runtime.unfinished():          # after a crash
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -19,7 +20,7 @@ from anyio.lowlevel import RunVar
 
 from agents.core.runtime.journal import JournalSession, signal_record
 from agents.core.runtime.store import EVERYONE, Everyone, InMemoryJournalStore, JournaledRun, JournalStore
-from agents.core.runtime.writer import StoredJournal, Writer
+from agents.core.runtime.writer import Append, StoredJournal, Writer
 from loom.context import RunContext
 from loom.errors import NotFound
 from loom.events import Kind, Record
@@ -47,13 +48,23 @@ class _Opened:
     entered: int = 0
 
 
-@dataclass
 class _Here:
     """What one event loop has open. Nothing of it outlives the block that opened it."""
 
-    writer: Writer[str]
-    opening: anyio.Lock = field(default_factory=anyio.Lock)
-    opened: dict[str, _Opened] = field(default_factory=dict)
+    def __init__(self, store: JournalStore) -> None:
+        self.opening = anyio.Lock()
+        self.opened: dict[str, _Opened] = {}
+        self._store, self._writer = store, Writer(self._write)
+
+    def take_up(self, run: JournaledRun, *, fence: int, recorded: Sequence[Record] = ()) -> _Opened:
+        journal = self._writer.journal_of(run.id, fence)
+        opened = self.opened[run.id] = _Opened(run, JournaledSession(run.session_id, journal, recorded), journal)
+        return opened
+
+    async def _write(self, appends: Sequence[Append[str]]) -> AbstractSet[str]:
+        if begun := [self.opened[append.run_id].run for append in appends if append.begins]:
+            return await self._store.begin(begun, appends)
+        return await self._store.append(appends)
 
 
 _Entered = tuple[tuple["JournaledRuntime", JournaledSession], ...]
@@ -89,16 +100,18 @@ class JournaledRuntime:
             yield opened.session
 
     @asynccontextmanager
-    async def run(self, context: RunContext, input: Any, *, path: str = "") -> AsyncIterator[JournaledSession]:
+    async def run(
+        self, context: RunContext, input: Any, *, path: str = "", is_new: bool = False
+    ) -> AsyncIterator[JournaledSession]:
         """A run of an agent, begun or taken up again: its id says which.
 
-        A block that is left by an exception leaves the run unfinished. `path` is where it stands in a larger run.
+        A block that is left by an exception leaves the run unfinished. `path` is where it stands in a larger run. One
+        whose id is `is_new` is not looked for: it is written down along with the first that it does.
         """
         run_id = f"{context.run_id}:{path}" if path else context.run_id
         here = self._on_this_loop()
-        opened = await self._open(
-            here, JournaledRun(run_id, context.user_id, context.session_id or "", input, resumable=not path)
-        )
+        run = JournaledRun(run_id, context.user_id, context.session_id or "", input, resumable=not path)
+        opened = self._begin(here, run) if is_new else await self._open(here, run)
         opened.entered += 1
         async with self._inside(here, opened):
             yield opened.session
@@ -169,16 +182,19 @@ class JournaledRuntime:
     def _on_this_loop(self) -> _Here:
         here = self._here.get(None)
         if here is None:
-            here = _Here(Writer(self._store.append))
+            here = _Here(self._store)
             self._here.set(here)
         return here
+
+    def _begin(self, here: _Here, run: JournaledRun) -> _Opened:
+        opened = here.take_up(run, fence=1)
+        opened.journal.begin()
+        return opened
 
     async def _open(self, here: _Here, run: JournaledRun) -> _Opened:
         fence = await self._store.open(run)
         recorded = [row.record for row in await self._store.read(run.id)] if fence > 1 else []  # else it is new
-        journal = here.writer.journal_of(run.id, fence)
-        opened = here.opened[run.id] = _Opened(run, JournaledSession(run.session_id, journal, recorded), journal)
-        return opened
+        return here.take_up(run, fence=fence, recorded=recorded)
 
     @asynccontextmanager
     async def _inside(self, here: _Here, opened: _Opened) -> AsyncIterator[None]:

@@ -100,6 +100,14 @@ class SqliteJournalStore(JournalStore):
         # A run that has done nothing yet does not wait for the disk: the first step that does takes it along.
         return await self._unit(lambda connection: _open(connection, run), on_disk=False)
 
+    async def begin(self, runs: Sequence[JournaledRun], appends: Sequence[Append[str]]) -> AbstractSet[str]:
+        def begin(connection: sqlite3.Connection) -> AbstractSet[str]:
+            for run in runs:
+                _open(connection, run)
+            return _append(connection, appends)
+
+        return await self._unit(begin, on_disk=any(append.records for append in appends))
+
     async def append(self, appends: Sequence[Append[str]]) -> AbstractSet[str]:
         return await self._unit(lambda connection: _append(connection, appends))
 

@@ -79,6 +79,12 @@ class JournalStore(Protocol):
         """Write in one transaction; on disk when it returns. Gives the ids of the runs that were written to."""
         ...
 
+    async def begin(self, runs: Sequence[JournaledRun], appends: Sequence[Append[str]]) -> AbstractSet[str]:
+        """Begin runs whose ids nobody has used before, each with 1 for its fence, and write as `append` does."""
+        for run in runs:
+            await self.open(run)
+        return await self.append(appends)
+
     async def read(self, run_id: str, step_name: str | None = None) -> list[Row]:
         """The records of a run in their order, of one step if it is named."""
         ...

@@ -17,11 +17,15 @@ RunId = TypeVar("RunId", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Append(Generic[RunId]):
-    """Records for one run. With a `fence` they are written only while that attempt holds the run."""
+    """Records for one run. With a `fence` they are written only while that attempt holds the run.
+
+    With `begins` the run is not written down yet; it may have no records then.
+    """
 
     run_id: RunId
     fence: int | None
     records: Sequence[Record]
+    begins: bool = False
 
     @property
     def ends(self) -> bool:
@@ -86,7 +90,7 @@ class Writer(Generic[RunId]):
         else:
             for journal, append in batch:
                 if append.run_id in held:
-                    journal.confirm(len(append.records))
+                    journal.confirm(len(append.records) + append.begins)
                 else:
                     journal.refuse(taken_over(append.run_id))
 
@@ -98,6 +102,7 @@ class StoredJournal(Generic[RunId]):
         self.run_id, self.fence = run_id, fence
         self._writer = writer
         self._pending: list[Record] = []
+        self._begins = False
         self._posted = self._confirmed = 0
         self._changed = anyio.Event()
         self._refused: LoomError | None = None
@@ -105,6 +110,12 @@ class StoredJournal(Generic[RunId]):
     @property
     def is_refused(self) -> bool:
         return self._refused is not None
+
+    def begin(self) -> None:
+        """Write down that the run is there, with whatever is posted until that is written."""
+        self._begins = True
+        self._posted += 1
+        self._writer.touch(self)
 
     def post(self, record: Record) -> None:
         if faults.armed:
@@ -127,8 +138,9 @@ class StoredJournal(Generic[RunId]):
             await self._changed.wait()
 
     def take(self) -> Append[RunId]:
-        records, self._pending = self._pending, []
-        return Append(self.run_id, self.fence, records)
+        taken = Append(self.run_id, self.fence, self._pending, self._begins)
+        self._pending, self._begins = [], False
+        return taken
 
     def confirm(self, count: int) -> None:
         self._confirmed += count

@@ -190,7 +190,7 @@ class Workflow:
     ) -> WorkflowResult:
         """Run to the end. Raises what a step raises, and RuntimeError when a cap is passed."""
         context = context_for(None, user_id=user_id, session_id=session_id, metadata=metadata)
-        return await self.execute(input, Ambient(context, emit=emit, streaming=emit is not None))
+        return await self.execute(input, Ambient(context, emit=emit, streaming=emit is not None, is_new=True))
 
     async def resume(
         self,
@@ -214,7 +214,7 @@ class Workflow:
                 result = await self.execute(cut_off.input, there)
                 if input is None or written(input) == cut_off.input:
                     return result
-        return await self.execute(input, ambient)
+        return await self.execute(input, replace(ambient, is_new=True))
 
     def stream(self, input: Any = None, **options: Any) -> AsyncIterator[Event]:
         """The events of `run` as they happen. Leaving early cancels the run."""
