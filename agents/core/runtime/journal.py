@@ -36,7 +36,7 @@ _KINDS: dict[str, tuple[str | None, str]] = {
 BEGINNINGS = frozenset(started for started, _ in _KINDS.values() if started)
 ENDS = frozenset(completed for _, completed in _KINDS.values())
 _SIGNAL = "architecture.signal"
-_HARMLESS = frozenset({"model", "recall"})  # they change nothing outside, so their start need not be on disk first
+_HARMLESS = frozenset({"model", "recall"})  # they change nothing
 
 
 class Journal(Protocol):
@@ -101,7 +101,7 @@ class JournalSession:
             extra = {"idempotency_key": idempotency_key} if idempotency_key else {}
             await self.brake.enter()
             try:
-                await self._begin(name, intent, extra)
+                await self._begin(name, fn, intent, extra)
                 after = await self._taken(name, intent, partial(fn, *args, **kwargs))
             finally:
                 self.brake.leave()
@@ -133,7 +133,7 @@ class JournalSession:
             return
         await self.brake.enter()
         try:
-            await self._begin(name, intent, {})
+            await self._begin(name, fn, intent, {})
             items = []
             async for item in fn(*args, **kwargs):
                 items.append(written(item))
@@ -146,12 +146,11 @@ class JournalSession:
         if (before := self._started.get(name)) is not None:
             _check_same(name, before, intent)
 
-    async def _begin(self, name: str, intent: dict[str, Any], extra: dict[str, Any]) -> None:
-        kind = _kind_of(name)
-        started, _ = _KINDS[kind]
+    async def _begin(self, name: str, fn: Callable[..., Any], intent: dict[str, Any], extra: dict[str, Any]) -> None:
+        started, _ = _KINDS[_kind_of(name)]
         if started and name not in self._started:
             self._journal.post(Record(kind=started, step_key=name, data={**intent, **storable(extra)}))
-        if kind not in _HARMLESS:
+        if not _stays_here(name, fn):
             await self._journal.flush()
 
     def _end(self, name: str, value: Any, **more: Any) -> Record:
@@ -211,6 +210,11 @@ def _said(record: Record) -> tuple[str, str, str]:
 def _kind_of(name: str) -> str:
     kind = name.rsplit("/", 1)[-1].split(":", 1)[0]
     return kind if kind in _KINDS else "step"
+
+
+def _stays_here(name: str, fn: Callable[..., Any]) -> bool:
+    """Whether a step changes nothing that outlives this process, so that nothing need be on disk before it."""
+    return _kind_of(name) in _HARMLESS or getattr(getattr(fn, "__self__", None), "in_process", False) is True
 
 
 def _intent(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

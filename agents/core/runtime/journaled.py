@@ -29,8 +29,8 @@ from loom.events import Kind, Record
 class JournaledSession(JournalSession):
     """A session of a journaled runtime. A step that is taken again in the same session gives its first result too."""
 
-    async def _begin(self, name: str, intent: dict[str, Any], extra: dict[str, Any]) -> None:
-        await super()._begin(name, intent, extra)
+    async def _begin(self, name: str, fn: Callable[..., Any], intent: dict[str, Any], extra: dict[str, Any]) -> None:
+        await super()._begin(name, fn, intent, extra)
         self._started.setdefault(name, Record(kind=".started", step_key=name, data=intent))
 
     def _end(self, name: str, value: Any, **more: Any) -> Record:

@@ -37,6 +37,8 @@ class InMemoryMemory:
     switches either off. A Consolidator brings a fact store with it when none is given.
     """
 
+    in_process = True  # what it is told is gone with the process, so a run's journal need not be on disk before it
+
     def __init__(
         self,
         *,

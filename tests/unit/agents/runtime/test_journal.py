@@ -19,6 +19,8 @@ from agents.core.runtime.written import storable, written
 from loom.errors import NonDeterminism, RuntimeJournalError
 from loom.events import Event, EventKind, Record
 from loom.messages import ToolCall, ToolResult
+from memory.core.backends.in_memory import InMemoryMemory
+from memory.core.values import Episode
 from tests.unit.agents.journals import ListJournal
 
 
@@ -319,6 +321,26 @@ async def test_a_refused_write_stops_the_step_before_its_effect() -> None:
     with pytest.raises(Exception, match="no room"):
         await JournalSession("s", ListJournal(full=0)).step("step:a#1", effect)
     assert ran == []
+
+
+class Elsewhere(InMemoryMemory):
+    """A memory that others can read."""
+
+    in_process = False
+
+
+@pytest.mark.parametrize(("memory", "remembered"), [(InMemoryMemory(), ["hi"]), (Elsewhere(), [])])
+async def test_only_a_memory_that_outlives_the_process_waits_until_the_journal_is_on_disk(
+    memory: InMemoryMemory, remembered: list[str]
+) -> None:
+    class Stuck(ListJournal):
+        async def flush(self) -> None:
+            await anyio.sleep_forever()
+
+    episode = Episode(session_id="s", input="hi", output="ho")
+    with anyio.move_on_after(0.01):
+        await JournalSession("s", Stuck()).step("remember", memory.remember, episode)
+    assert [known.input for known in await memory.recall("hi")] == remembered
 
 
 async def test_a_signal_is_on_disk_when_it_is_delivered() -> None:
