@@ -10,7 +10,6 @@ import random
 from array import array
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
-from importlib.util import find_spec
 from math import sqrt
 from operator import add, mul
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from anyio.lowlevel import current_token
 
 from loom.errors import ConfigError, Unavailable
+from memory.core.extras import require
 from memory.core.lexical import words
 
 OPENAI_DIMENSIONS = {
@@ -41,10 +41,6 @@ COHERE_DIMENSIONS = {
 }
 
 _WHOLE = 0.5  # how much a text counts beside its words: texts of the same words are 0.8 alike
-
-
-class MissingPackage(Unavailable, ImportError):
-    """An optional package is not installed."""
 
 
 class HashEmbedder:
@@ -132,7 +128,7 @@ class VoyageEmbedder:
         input_type: str = "document",
     ) -> None:
         if client is None:
-            _require("voyageai", extra="voyage")
+            require("voyageai", extra="voyage")
         self.name = model
         self.dimensions = _dimensions(model, VOYAGE_DIMENSIONS)
         self._client, self._api_key, self._input_type = client, api_key, input_type
@@ -169,7 +165,7 @@ class CohereEmbedder:
         input_type: str = "search_document",
     ) -> None:
         if client is None:
-            _require("cohere", extra="cohere")
+            require("cohere", extra="cohere")
         self.name = model
         self.dimensions = _dimensions(model, COHERE_DIMENSIONS)
         self._client, self._api_key, self._input_type = client, api_key, input_type
@@ -223,8 +219,3 @@ def _dimensions(model: str, known: Mapping[str, int], way_out: str = "") -> int:
     if model not in known:
         raise ConfigError(f"no embedding model {model!r}; " + (way_out or f"one of {', '.join(known)}"), model=model)
     return known[model]
-
-
-def _require(package: str, *, extra: str) -> None:
-    if find_spec(package) is None:
-        raise MissingPackage(f"{package} is not installed: pip install 'loom[{extra}]'", package=package, extra=extra)

@@ -102,7 +102,7 @@ async def test_a_brought_client_of_voyage_and_cohere_is_used() -> None:
 
 @pytest.mark.parametrize(("make", "extra"), [(VoyageEmbedder, "voyage"), (CohereEmbedder, "cohere")])
 def test_a_missing_client_says_what_to_install(make: Any, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memory.core.embedders.find_spec", lambda name: None)
+    monkeypatch.setattr("memory.core.extras.find_spec", lambda name: None)
 
     with pytest.raises(ImportError, match=rf"pip install 'loom\[{extra}\]'") as caught:
         make()
