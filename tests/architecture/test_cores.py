@@ -11,7 +11,20 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PLATFORM = ("django", "ninja", "channels", "celery", "asgiref", "loomsite")
-CLIENTS = ("openai", "anthropic", "litellm", "mcp", "jsonschema", "numpy", "httpx2", "redis", "psycopg")
+CLIENTS = (
+    "openai",
+    "anthropic",
+    "litellm",
+    "mcp",
+    "jsonschema",
+    "numpy",
+    "httpx2",
+    "redis",
+    "psycopg",
+    "tiktoken",
+    "docx",
+    "openpyxl",
+)
 CORES = ("loom", "audit/core", "governance/core", "memory/core", "agents/core")
 
 BLOCK = """

@@ -95,6 +95,7 @@ NAMED = [
     "governance.budget",
     "governance.retry",
     "loader.base",
+    "loader.chunking",
     "mcp.spec",
     "memory.auto_extract",
     "memory.consolidator",
