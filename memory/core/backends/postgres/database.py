@@ -10,7 +10,7 @@ from loom.errors import ConfigError, Invalid, MemoryStoreError
 from memory.core.backends.location import shown
 from memory.core.backends.postgres import tables
 
-_PATIENCE_SECONDS = 10.0
+_PATIENCE_SECONDS = 10
 _LOCK = 0x6C6F6F6D  # two programs that begin at once must not make the tables twice
 
 # pgvector may lie in a schema that is not searched, and its index alone stops before it has found enough rows of one
@@ -39,15 +39,19 @@ class Database:
     @classmethod
     async def connect(cls, dsn: str, *, min_size: int = 1, max_size: int = 10) -> Database:
         """Raises MemoryStoreError when the server does not answer, ConfigError for a DSN that cannot be read."""
+        import psycopg
         from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-        check_dsn(dsn)
+        parts = check_dsn(dsn)
         pool: Any = AsyncConnectionPool(
             dsn, min_size=min_size, max_size=max_size, open=False, kwargs={"autocommit": True}
         )
         try:
+            # A pool tries again and again and then tells nobody why.
+            patience = parts.get("connect_timeout") or _PATIENCE_SECONDS
+            await (await psycopg.AsyncConnection.connect(dsn, connect_timeout=patience)).close()
             await pool.open(wait=True, timeout=_PATIENCE_SECONDS)
-        except PoolTimeout as error:
+        except (psycopg.OperationalError, PoolTimeout) as error:
             await pool.close()
             raise MemoryStoreError(f"PostgreSQL at {shown(dsn)} does not answer: {error}") from error
         except BaseException:
@@ -73,9 +77,10 @@ class Database:
                     await connection.execute(_SEARCHING)
                 yield connection
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedObject) as error:
-            raise ConfigError(f"the tables of this memory are not there ({error}); await init_schema()") from error
+            missing = error.diag.message_primary
+            raise ConfigError(f"the tables of this memory are not there ({missing}); await init_schema()") from error
         except psycopg.DataError as error:
-            raise Invalid(f"PostgreSQL cannot keep this: {error}") from error
+            raise Invalid(f"PostgreSQL cannot keep this: {error.diag.message_primary or error}") from error
         except (psycopg.Error, PoolTimeout, PoolClosed) as error:
             raise MemoryStoreError(f"the memory in PostgreSQL cannot be used: {error}") from error
 
@@ -93,13 +98,13 @@ class Database:
                 await connection.execute(statement)
 
 
-def check_dsn(dsn: str) -> None:
-    """Raises ConfigError for a DSN that cannot be read."""
+def check_dsn(dsn: str) -> dict[str, Any]:
+    """The parts of a DSN. Raises ConfigError for one that cannot be read."""
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
 
     try:
-        conninfo_to_dict(dsn)
+        return conninfo_to_dict(dsn)
     except ProgrammingError:  # its message may quote the password
         raise ConfigError(f"{shown(dsn)!r} is no address of a PostgreSQL database") from None
 
@@ -129,6 +134,6 @@ async def _make_extension(connection: Any) -> None:
         await connection.execute(tables.EXTENSION)
     except (failed.InsufficientPrivilege, failed.FeatureNotSupported, failed.UndefinedFile) as error:
         raise ConfigError(
-            f"an embedder needs pgvector in PostgreSQL, and it cannot be added: {error}; let an administrator install"
-            " it and run CREATE EXTENSION vector, or give no embedder"
+            f"an embedder needs pgvector in PostgreSQL, and it cannot be added ({error.diag.message_primary}):"
+            " let an administrator install it and run CREATE EXTENSION vector, or give no embedder"
         ) from error

@@ -73,9 +73,10 @@ def scope(namespace: str, user_id: str | None) -> Scope:
 async def keep(
     connection: Any, namespace: str, episode: Episode, vector: Sequence[float] | None, *, with_vectors: bool
 ) -> None:
-    written, length = written_words(f"{episode.input} {episode.output}")
+    mine = scope(namespace, episode.user_id)
+    written, length = written_words(f"{episode.input} {episode.output}", **mine)
     values = {
-        **scope(namespace, episode.user_id),
+        **mine,
         "id": episode.id,
         "session": episode.session_id,
         "at": episode.occurred_at,

@@ -232,7 +232,7 @@ class PostgresFactStore:
         statement = _ADD.format(**(_NO_VECTOR if self._embedder is None else _VECTOR))
         async with connection.cursor() as cursor:
             await cursor.executemany(
-                statement, [{**ours, **_row(owner, fact, by_id[owner, fact.id])} for owner, fact in added]
+                statement, [_row(self._namespace, owner, fact, by_id[owner, fact.id]) for owner, fact in added]
             )
 
     async def _about(self, connection: Any, facts: Sequence[Fact], owners: Sequence[str]) -> list[tuple[str, Fact]]:
@@ -276,9 +276,10 @@ async def erase(
     return len(gone)
 
 
-def _row(owner: str, fact: Fact, vector: Vector | None) -> dict[str, Any]:
-    written, length = written_words(fact.text())
+def _row(namespace: str, owner: str, fact: Fact, vector: Vector | None) -> dict[str, Any]:
+    written, length = written_words(fact.text(), namespace=namespace, owner=owner)
     return {
+        "namespace": namespace,
         "owner": owner,
         "id": fact.id,
         "subject": fact.subject,

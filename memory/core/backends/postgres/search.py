@@ -1,8 +1,9 @@
 """Finding rows of one owner by words, with PostgreSQL's full-text search, and by vectors, with pgvector.
 
 A text is taken apart by `memory.core.lexical.words`, as in every backend, and not by a language's dictionary: the same
-words are found wherever a memory lies, whatever language it speaks. The score is BM25 over the owner's rows alone. The
-work is bounded: of a word `_MOST` rows are scored, the newest, and what is counted is counted up to `_COUNTED`.
+words are found wherever a memory lies, whatever language it speaks. In the index a word begins with its owner's mark,
+so that nobody's search reads what others wrote. The score is BM25 over the owner's rows, and the work is bounded: from
+the rarest word to the commonest `_MOST` occurrences are scored, of each word the newest.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 from memory.core.backends.postgres.tables import indexed_as
 from memory.core.lexical import COMMON_FROM, K1, B, words
 
-_MOST = 256
-_COUNTED = 10_000
-_QUERY_WORDS = 64  # the longest ones of a query: they tell the most
+_MOST = 128
+_TEXTS, _HOLDERS = 10_000, 2_000  # so far is counted how many rows there are, and how many contain a word
+_QUERY_WORDS = 32  # the longest ones of a query: they tell the most
 _WORD_BYTES = 200
 _TEXT_BYTES = 500_000  # a tsvector takes no more than a megabyte
 _TIMES = 64
@@ -27,29 +29,30 @@ _BY_WORDS = """
 WITH asked AS (
     SELECT word, quote_literal(word)::tsquery AS query FROM unnest(%(words)s::text[]) AS asked (word)
 ), numbers AS (
-    SELECT (SELECT count(*) FROM (SELECT FROM {table} WHERE {mine} LIMIT %(counted)s) AS few)::float8 AS texts,
+    SELECT (SELECT count(*) FROM (SELECT FROM {table} WHERE {mine} LIMIT %(texts)s) AS few)::float8 AS texts,
         (SELECT avg(length) FROM
             (SELECT length FROM {table} WHERE {mine} ORDER BY {newest} LIMIT %(most)s) AS few)::float8 AS usual
-), holders AS (
+), counted AS (
     SELECT word, query, (SELECT count(*) FROM
-        (SELECT FROM {table} WHERE {mine} AND words @@ query LIMIT %(counted)s) AS few)::float8 AS holders
+        (SELECT FROM {table} WHERE {mine} AND words @@ query LIMIT %(holders)s) AS few)::float8 AS holders
     FROM asked
 ), telling AS (
-    SELECT holders.* FROM holders, numbers WHERE holders > 0 AND (texts < %(common)s OR 2 * holders <= texts)
-), chosen AS (
-    SELECT * FROM telling
+    SELECT counted.* FROM counted, numbers WHERE holders > 0 AND (texts < %(common)s OR 2 * holders <= texts)
+), planned AS (
+    SELECT *, sum(holders) OVER (ORDER BY holders, word) - holders AS before FROM telling
     UNION ALL
-    (SELECT * FROM holders WHERE holders > 0 AND NOT EXISTS (SELECT FROM telling) ORDER BY holders, word LIMIT 1)
+    (SELECT *, 0 FROM counted WHERE holders > 0 AND NOT EXISTS (SELECT FROM telling) ORDER BY holders, word LIMIT 1)
 ), scored AS (
     SELECT place, word, ln(1 + (texts - holders + 0.5) / (holders + 0.5)) * (%(k1)s + 1) * times
         / (times + %(k1)s * (1 - %(b)s + %(b)s * length / greatest(usual, 1))) AS score
-    FROM numbers, chosen, LATERAL (
+    FROM numbers, planned, LATERAL (
         SELECT place, length, words FROM {table} WHERE {mine} AND {fits} AND words @@ query
-        ORDER BY {newest} LIMIT %(most)s
+        ORDER BY {newest} LIMIT %(most)s - before
     ) AS found, LATERAL (
         SELECT cardinality(positions) AS times FROM unnest(found.words) AS lexeme (lexeme, positions, weights)
         WHERE lexeme = word
     ) AS occurrences
+    WHERE before < %(most)s
 ), total AS (
     SELECT place, sum(score ORDER BY word) AS score FROM scored GROUP BY place
 )
@@ -93,12 +96,22 @@ class Searched:
 
     async def by_words(self, connection: Any, query: str, limit: int, values: Mapping[str, Any]) -> list[Found]:
         """The rows that share words with the query, best first."""
-        asked = [word for word in dict.fromkeys(words(query)) if len(word.encode()) <= _WORD_BYTES]
-        if not asked or limit <= 0:
+        found = [word for word in dict.fromkeys(words(query)) if len(word.encode()) <= _WORD_BYTES]
+        if not found or limit <= 0:
             return []
-        numbers = {"k1": K1, "b": B, "most": max(_MOST, limit), "counted": _COUNTED, "common": COMMON_FROM}
-        longest = sorted(asked, key=len, reverse=True)[:_QUERY_WORDS]
-        return await self._found(connection, _BY_WORDS, {**values, **numbers, "words": longest, "limit": limit})
+        mark = _mark(values["namespace"], values["owner"])
+        asked = {
+            **values,
+            "words": [mark + word for word in sorted(found, key=len, reverse=True)[:_QUERY_WORDS]],
+            "limit": limit,
+            "most": max(_MOST, limit),
+            "texts": _TEXTS,
+            "holders": _HOLDERS,
+            "common": COMMON_FROM,
+            "k1": K1,
+            "b": B,
+        }
+        return await self._found(connection, _BY_WORDS, asked)
 
     async def by_vector(
         self, connection: Any, vector: Sequence[float], limit: int, values: Mapping[str, Any]
@@ -135,16 +148,16 @@ class Searched:
         return rows
 
 
-def written_words(text: str) -> tuple[str, int]:
+def written_words(text: str, *, namespace: str, owner: str) -> tuple[str, int]:
     """A text as a `tsvector` is written, and how many words it has. A word's places say only how often it occurs."""
-    found = words(text)
+    found, mark = words(text), _mark(namespace, owner)
     lexemes, size = [], 0
     for word, times in Counter(found).items():
-        size += len(word.encode()) + 2 * min(times, _TIMES) + 8
+        size += len(mark) + len(word.encode()) + 2 * min(times, _TIMES) + 8
         if size > _TEXT_BYTES:
             break
         if len(word.encode()) <= _WORD_BYTES:
-            lexemes.append(f"'{word}':{','.join(map(str, range(1, min(times, _TIMES) + 1)))}")
+            lexemes.append(f"'{mark}{word}':{','.join(map(str, range(1, min(times, _TIMES) + 1)))}")
     return " ".join(lexemes), len(found)
 
 
@@ -152,3 +165,8 @@ def written_vector(vector: Sequence[float]) -> str | None:
     """A vector of unit length as pgvector writes it; None for one without a direction."""
     length = sum(part * part for part in vector) ** 0.5
     return f"[{','.join(str(part / length) for part in vector)}]" if length else None
+
+
+def _mark(namespace: str, owner: str) -> str:
+    """What an owner's words begin with. Two owners may share one: it finds rows, it does not tell whose they are."""
+    return f"{crc32(f'{namespace}/{owner}'.encode()):08x}:"
