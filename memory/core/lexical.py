@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice
 from math import log
 
@@ -31,6 +31,34 @@ _STOP = frozenset(_FILLERS.split())
 def words(text: str) -> list[str]:
     """The words of a text that are worth searching for: lower case, two characters or more, no filler words."""
     return [word for word in _WORD.findall(text.casefold()) if word not in _STOP]
+
+
+def plan(counts: Mapping[str, int], *, texts: int, limit: int) -> list[tuple[str, int]]:
+    """Which words to score, the rarest first, and of how many of their newest texts each.
+
+    `counts` says in how many of the `texts` each word of a query occurs.
+    """
+    found = sorted((count, word) for word, count in counts.items() if count)
+    telling = [(count, word) for count, word in found if texts < COMMON_FROM or 2 * count <= texts]
+    if not telling:
+        return [(word, max(limit, COMMON_WINDOW)) for _, word in found[:1]]
+    planned, left = [], max(limit, BUDGET)
+    for count, word in telling:
+        if left <= 0:
+            break
+        planned.append((word, left))
+        left -= count
+    return planned
+
+
+def weight(count: int, texts: int) -> float:
+    """What a word tells that is in `count` of `texts`."""
+    return log(1 + (texts - count + 0.5) / (count + 0.5)) * (K1 + 1)
+
+
+def part(times: int, length: int, mean_length: float) -> float:
+    """How much of a word's weight a text gets in which it occurs so many times."""
+    return times / (times + K1 * (1 - B + B * length / (mean_length or 1)))
 
 
 class LexicalIndex:

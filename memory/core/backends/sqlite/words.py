@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from math import log
 
-from memory.core.lexical import BUDGET, COMMON_FROM, COMMON_WINDOW, K1, B, words
+from memory.core.lexical import part, plan, weight, words
 
 
 def enter(connection: sqlite3.Connection, owner: int, place: int, at: int, text: str) -> None:
@@ -36,41 +35,24 @@ def scores(
 ) -> dict[tuple[int, int], float]:
     """(at, place) → BM25 score of episodes that share a word with the query."""
     texts, total = connection.execute("SELECT episodes, words FROM owner WHERE id = ?", (owner,)).fetchone()
-    short, long = K1 * (1 - B), K1 * B * texts / (total or 1)
+    counts = _counts(connection, owner, query)
     found: dict[tuple[int, int], float] = {}
-    for word, count, most in _plan(connection, owner, query, limit, texts):
-        weight = log(1 + (texts - count + 0.5) / (count + 0.5)) * (K1 + 1)
+    for word, most in plan(counts, texts=texts, limit=limit):
         newest = connection.execute(
             "SELECT at, place, times, length FROM word WHERE owner = ? AND word = ? AND at BETWEEN ? AND ?"
             " ORDER BY at DESC, place DESC LIMIT ?",
             (owner, word, *times, most),
         )
+        tells = weight(counts[word], texts)
         for at, place, times_there, length in newest:
-            part = weight * times_there / (times_there + short + long * length)
-            found[at, place] = found.get((at, place), 0.0) + part
+            found[at, place] = found.get((at, place), 0.0) + tells * part(times_there, length, total / texts)
     return found
 
 
-def _plan(connection: sqlite3.Connection, owner: int, query: str, limit: int, texts: int) -> list[tuple[str, int, int]]:
-    """What to score: a word, how many episodes contain it, and how many of them to look at."""
-    counted = [
-        (
-            connection.execute("SELECT count(*) FROM word WHERE owner = ? AND word = ?", (owner, word)).fetchone()[0],
-            word,
-        )
-        for word in dict.fromkeys(words(query))
-    ]
-    found = sorted((count, word) for count, word in counted if count)
-    telling = [(count, word) for count, word in found if texts < COMMON_FROM or 2 * count <= texts]
-    if not telling:
-        return [(word, count, max(limit, COMMON_WINDOW)) for count, word in found[:1]]
-    plan, left = [], max(limit, BUDGET)
-    for count, word in telling:
-        if left <= 0:
-            break
-        plan.append((word, count, left))
-        left -= count
-    return plan
+def _counts(connection: sqlite3.Connection, owner: int, query: str) -> dict[str, int]:
+    """In how many episodes each word of the query occurs."""
+    count = "SELECT count(*) FROM word WHERE owner = ? AND word = ?"
+    return {word: connection.execute(count, (owner, word)).fetchone()[0] for word in words(query)}
 
 
 def _count(connection: sqlite3.Connection, owner: int, episodes: int, found: int) -> None:
