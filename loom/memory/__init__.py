@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from memory.core.backends.in_memory import InMemoryMemory as InMemoryMemory
     from memory.core.backends.postgres.facts import PostgresFactStore as PostgresFactStore
     from memory.core.backends.postgres.memory import PostgresMemory as PostgresMemory
+    from memory.core.backends.redis.facts import RedisFactStore as RedisFactStore
+    from memory.core.backends.redis.memory import RedisMemory as RedisMemory
     from memory.core.backends.sqlite.facts import SqliteFactStore as SqliteFactStore
     from memory.core.backends.sqlite.memory import SqliteMemory as SqliteMemory
     from memory.core.backends.vector import VectorMemory as VectorMemory
@@ -43,6 +45,8 @@ HOMES = {
     "OpenAIEmbedder": "memory.core.embedders",
     "PostgresFactStore": "memory.core.backends.postgres.facts",
     "PostgresMemory": "memory.core.backends.postgres.memory",
+    "RedisFactStore": "memory.core.backends.redis.facts",
+    "RedisMemory": "memory.core.backends.redis.memory",
     "SqliteFactStore": "memory.core.backends.sqlite.facts",
     "SqliteMemory": "memory.core.backends.sqlite.memory",
     "VectorMemory": "memory.core.backends.vector",
@@ -66,6 +70,8 @@ __all__ = [
     "OpenAIEmbedder",
     "PostgresFactStore",
     "PostgresMemory",
+    "RedisFactStore",
+    "RedisMemory",
     "SqliteFactStore",
     "SqliteMemory",
     "VectorMemory",

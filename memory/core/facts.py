@@ -191,6 +191,21 @@ class _Partition:
         self._ids.append(fact.id)
 
 
+def settled(fact: Fact, others: Iterable[Fact]) -> tuple[Fact, list[Fact]]:
+    """A fact as it is kept beside others of its user, subject and predicate; and those of them that it ends."""
+    differing = [other for other in others if other.object != fact.object]
+    ended = [
+        other.model_copy(update={"valid_until": fact.valid_from})
+        for other in differing
+        if other.valid_until is None and other.valid_from <= fact.valid_from
+    ]
+    following = [other.valid_from for other in differing if other.valid_from > fact.valid_from]
+    if following:
+        ends_at = min(following) if fact.valid_until is None else min(*following, fact.valid_until)
+        fact = fact.model_copy(update={"valid_until": ends_at})
+    return fact, ended
+
+
 def left_of(fact: Fact, *, before: datetime | None, sources: Collection[str] | None) -> Fact | None:
     """What is left of a fact when those recorded before a moment, or read from some sources, are erased."""
     if before is not None and fact.recorded_at >= before:

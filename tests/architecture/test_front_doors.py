@@ -105,6 +105,8 @@ NAMED = [
     "memory.lazy",
     "memory.postgres",
     "memory.postgres_facts",
+    "memory.redis",
+    "memory.redis_facts",
     "memory.resolver",
     "memory.sqlite",
     "memory.sqlite_facts",

@@ -1,5 +1,6 @@
 """What every store of facts promises."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from loom.context import IsolationWarning
 from memory.core.backends import Options
 from memory.core.backends.postgres import build as postgres
+from memory.core.backends.redis import build as redis
 from memory.core.backends.sqlite.facts import SqliteFactStore
 from memory.core.embedders import HashEmbedder
 from memory.core.facts import InMemoryFactStore
@@ -25,6 +27,9 @@ STORES: dict[str, Callable[[Path, Embedder | None], Any]] = {
     "inmemory": lambda path, embedder: InMemoryFactStore(embedder=embedder),
     "sqlite": lambda path, embedder: SqliteFactStore(path, embedder=embedder),
     "postgres": lambda path, embedder: postgres(Options(location=new_schema(), embedder=embedder)),
+    "redis": lambda path, embedder: redis(
+        Options(location=os.environ["REDIS_URL"], key_prefix=f"{path}:", embedder=embedder)
+    ),
 }
 START = datetime(2020, 1, 1, tzinfo=UTC)
 

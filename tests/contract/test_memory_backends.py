@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from loom.messages import Role
 from memory.core.backends import BACKENDS
 from memory.core.backends.in_memory import InMemoryMemory
 from memory.core.backends.postgres.memory import PostgresMemory
+from memory.core.backends.redis.memory import RedisMemory
 from memory.core.backends.sqlite.memory import SqliteMemory
 from memory.core.backends.vector import VectorMemory
 from memory.core.embedders import HashEmbedder
@@ -41,10 +43,20 @@ def postgres(facts: FactStore, embedder: Embedder | None = None) -> Memory:
     return LazyMemory(connect, with_facts=True)
 
 
+def redis(folder: Path, facts: FactStore, embedder: Embedder | None = None) -> Memory:
+    async def connect() -> RedisMemory:
+        memory = await RedisMemory.connect(os.environ["REDIS_URL"], embedder=embedder, key_prefix=f"{folder}:")
+        memory.facts = facts
+        return memory
+
+    return LazyMemory(connect, with_facts=True)
+
+
 MAKERS: dict[str, Maker] = {
     "inmemory": lambda folder, facts: InMemoryMemory(fact_store=facts),
     "sqlite": lambda folder, facts: SqliteMemory(folder / "memory.db", fact_store=facts),
     "postgres": lambda folder, facts: postgres(facts),
+    "redis": redis,
 }
 FURTHER: dict[str, Maker] = {
     "vectors": lambda folder, facts: VectorMemory(embedder=HashEmbedder(512), fact_store=facts),
@@ -54,6 +66,10 @@ FURTHER: dict[str, Maker] = {
     ),
     "postgres with its facts": lambda folder, facts: resolve_memory({"backend": "postgres", "dsn": new_schema()}),
     "postgres with vectors": lambda folder, facts: postgres(facts, HashEmbedder(512)),
+    "redis with its facts": lambda folder, facts: resolve_memory(
+        {"backend": "redis", "url": os.environ["REDIS_URL"], "key_prefix": f"{folder}:"}
+    ),
+    "redis with vectors": lambda folder, facts: redis(folder, facts, HashEmbedder(512)),
 }
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 
