@@ -9,15 +9,18 @@ from loom.doors import door
 if TYPE_CHECKING:
     from memory.core.vector_stores.base import SearchResult as SearchResult
     from memory.core.vector_stores.base import VectorStore as VectorStore
+    from memory.core.vector_stores.faiss import FAISSVectorStore as FAISSVectorStore
     from memory.core.vector_stores.in_memory import InMemoryVectorStore as InMemoryVectorStore
 
 HOMES = {
+    "FAISSVectorStore": "memory.core.vector_stores.faiss",
     "InMemoryVectorStore": "memory.core.vector_stores.in_memory",
     "SearchResult": "memory.core.vector_stores.base",
     "VectorStore": "memory.core.vector_stores.base",
 }
 
 __all__ = [
+    "FAISSVectorStore",
     "InMemoryVectorStore",
     "SearchResult",
     "VectorStore",

@@ -6,13 +6,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from memory.core.embedders import HashEmbedder
 from memory.core.loaders.base import Chunk
 from memory.core.protocol import Embedder
 from memory.core.vector_stores import STORES
 from memory.core.vector_stores.base import SearchResult, VectorStore
-from memory.core.vector_stores.filters import FilterError
+from memory.core.vector_stores.filters import FilterError, matches_filter
 from memory.core.vector_stores.in_memory import InMemoryVectorStore
 
 Maker = Callable[[Embedder], Awaitable[VectorStore]]
@@ -22,7 +24,15 @@ async def _in_memory(embedder: Embedder) -> VectorStore:
     return InMemoryVectorStore(embedder)
 
 
-MAKERS: dict[str, Maker] = {"inmemory": _in_memory}
+async def _faiss(embedder: Embedder) -> VectorStore:
+    pytest.importorskip("faiss", reason="the extra faiss is not installed")
+    from memory.core.vector_stores.faiss import FAISSVectorStore
+
+    return FAISSVectorStore(embedder)
+
+
+MAKERS: dict[str, Maker] = {"faiss": _faiss, "inmemory": _in_memory}
+WITHOUT_NOT: set[Maker] = set()
 COMPASS = {
     "north": [1.0, 0.0],
     "north-east": [0.7, 0.7],
@@ -276,9 +286,52 @@ async def test_diversity_is_a_share(store: VectorStore, diversity: float) -> Non
 async def test_a_filter_reads_metadata(make: Maker, filter: dict[str, Any], ids: str) -> None:
     store = await filled(make, {"lang": "en", "page": 9}, {"lang": "de", "page": 10}, {"page": "9"})
 
+    if "$not" in filter and make in WITHOUT_NOT:
+        with pytest.raises(FilterError, match="has no \\$not"):
+            await store.search("text", k=9, filter=filter)
+        return
     found = await store.search("text", k=9, filter=filter)
 
     assert sorted(result.id for result in found) == list(ids)
+
+
+VALUES = st.sampled_from(["", "9", "en", True, False, 0, 1, 9, 2**53 + 1, -1.5, 9.0, 1e300, None])
+FIELDS = st.sampled_from(["lang", "page", "dotted.name", "$odd"])
+METADATA = st.dictionaries(FIELDS, VALUES | st.lists(VALUES, max_size=2), max_size=3)
+OPERATORS = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(("$eq", "$ne", "$gt", "$gte", "$lt", "$lte"), VALUES),
+        **{name: st.lists(VALUES, max_size=3) for name in ("$in", "$nin")},
+        "$exists": st.booleans(),
+    },
+)
+ABOUT_FIELDS = st.dictionaries(
+    FIELDS.filter(lambda name: not name.startswith("$")), VALUES | st.lists(VALUES, max_size=2) | OPERATORS, max_size=2
+)
+FILTERS = st.recursive(
+    ABOUT_FIELDS,
+    lambda inner: (
+        st.dictionaries(st.sampled_from(["$and", "$or"]), st.lists(inner, max_size=2), min_size=1)
+        | st.fixed_dictionaries({"$not": inner})
+    ),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(metadatas=st.lists(METADATA, max_size=4), filters=st.lists(FILTERS, min_size=1, max_size=4))
+async def test_whatever_is_asked_of_whatever_metadata_the_answer_is_that_of_matches_filter(
+    make: Maker, metadatas: list[dict[str, Any]], filters: list[dict[str, Any]]
+) -> None:
+    store = await filled(make, *metadatas)
+
+    for filter in filters:
+        if "$not" in str(filter) and make in WITHOUT_NOT:
+            continue
+        found = await store.search("text", k=9, filter=filter)
+        wanted = [str(n) for n, each in enumerate(metadatas) if matches_filter(each, filter)]
+        assert sorted(result.id for result in found) == wanted
 
 
 @pytest.mark.parametrize(

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 STORES = {
+    "faiss": "memory.core.vector_stores.faiss:FAISSVectorStore",
     "inmemory": "memory.core.vector_stores.in_memory:InMemoryVectorStore",
 }

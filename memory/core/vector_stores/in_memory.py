@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,16 +10,23 @@ import anyio
 import anyio.to_thread
 import numpy as np
 
-from loom.ids import new_id
 from memory.core.loaders.base import Chunk
 from memory.core.protocol import Embedder
 from memory.core.vector_stores import files
 from memory.core.vector_stores.base import SearchResult
-from memory.core.vector_stores.filters import Test, read_filter
+from memory.core.vector_stores.filters import Test
+from memory.core.vector_stores.incoming import (
+    Filter,
+    checked_diversity,
+    checked_embedder,
+    chunks_of,
+    embedded,
+    named,
+    read,
+)
 from memory.core.vector_stores.ranking import Floats, best, diverse, fused
 from memory.core.vector_stores.rows import Row, Rows, unit
 
-Filter = Mapping[str, Any] | None
 T = TypeVar("T")
 
 _QUICK = 1_000  # so many rows are searched at once; more of them on a thread, so that the event loop goes on
@@ -35,9 +42,7 @@ class InMemoryVectorStore:
     name = "in-memory"
 
     def __init__(self, embedder: Embedder) -> None:
-        if embedder is None:
-            raise ValueError("a vector store needs an embedder")
-        self._embedder = embedder
+        self._embedder = checked_embedder(embedder)
         self._rows = Rows(embedder.dimensions)
 
     @property
@@ -61,29 +66,16 @@ class InMemoryVectorStore:
         metadatas: list[dict[str, Any]] | None = None,
         ids: list[str] | None = None,
     ) -> InMemoryVectorStore:
-        metadatas = [{} for _ in texts] if metadatas is None else metadatas
-        if len(metadatas) != len(texts):
-            raise ValueError(f"{len(texts)} texts and {len(metadatas)} metadatas: give one for each text")
-        chunks = [Chunk(text, metadata) for text, metadata in zip(texts, metadatas, strict=True)]
-        return await cls.from_chunks(chunks, embedder=embedder, ids=ids)
+        return await cls.from_chunks(chunks_of(texts, metadatas), embedder=embedder, ids=ids)
 
     async def add(self, chunks: list[Chunk], ids: list[str] | None = None) -> list[str]:
         """Embed all chunks in one call, then store them: when the embedder fails, none is stored."""
-        if ids is not None and len(ids) != len(chunks):
-            raise ValueError(f"{len(chunks)} chunks and {len(ids)} ids: give one for each chunk")
+        ids = named(chunks, ids)
         if not chunks:
             return []
-        ids = [new_id("chunk") for _ in chunks] if ids is None else list(ids)
-        embedded = await self._embedder.embed_batch([chunk.content for chunk in chunks])
-        if len(embedded) != len(chunks):
-            raise ValueError(f"{self._embedder.name} gave {len(embedded)} vectors for {len(chunks)} texts")
-        vectors = unit(embedded, self._embedder.dimensions, of=self._embedder.name)
-        last = {chunk_id: place for place, chunk_id in enumerate(ids)}
-        rows: list[Row] = [
-            (chunk_id, Chunk(chunks[place].content, dict(chunks[place].metadata))) for chunk_id, place in last.items()
-        ]
+        rows, vectors = await embedded(chunks, ids, self._embedder)
         await self.delete(ids)
-        self._rows.add(rows, vectors[list(last.values())])
+        self._rows.add(rows, vectors)
         return ids
 
     async def delete(self, ids: list[str]) -> None:
@@ -100,7 +92,7 @@ class InMemoryVectorStore:
     async def search(
         self, query: str, *, k: int = 4, filter: Filter = None, diversity: float | None = None
     ) -> list[SearchResult]:
-        fits, diversity = _read(filter), _checked(diversity)
+        fits, diversity = read(filter), checked_diversity(diversity)
         if not len(self._rows) or k < 1:
             return []
         return await self._nearest(await self._embedder.embed(query), k, fits, diversity)
@@ -108,7 +100,7 @@ class InMemoryVectorStore:
     async def search_by_vector(
         self, vector: list[float], *, k: int = 4, filter: Filter = None, diversity: float | None = None
     ) -> list[SearchResult]:
-        return await self._nearest(vector, k, _read(filter), _checked(diversity))
+        return await self._nearest(vector, k, read(filter), checked_diversity(diversity))
 
     async def search_hybrid(
         self, query: str, *, k: int = 4, filter: Filter = None, alpha: float = 0.5
@@ -120,7 +112,7 @@ class InMemoryVectorStore:
         """
         if not 0 <= alpha <= 1:
             raise ValueError(f"alpha is between 0 (words) and 1 (vectors), not {alpha}")
-        fits = _read(filter)
+        fits = read(filter)
         vector = await self._embedder.embed(query) if alpha > 0 and len(self._rows) else None
         rows, count = self._rows, len(self._rows)
 
@@ -178,10 +170,6 @@ class InMemoryVectorStore:
         return scores
 
 
-def _read(filter: Filter) -> Test | None:
-    return read_filter(filter) if filter is not None else None
-
-
 def _fitting(rows: Rows, count: int, fits: Test | None) -> Sequence[int]:
     if fits is None:
         return range(count)
@@ -190,12 +178,6 @@ def _fitting(rows: Rows, count: int, fits: Test | None) -> Sequence[int]:
 
 def _result(row: Row, score: float) -> SearchResult:
     return SearchResult(chunk=row[1], score=score, id=row[0])
-
-
-def _checked(diversity: float | None) -> float:
-    if diversity is not None and not 0 <= diversity <= 1:
-        raise ValueError(f"diversity is between 0 and 1, not {diversity}")
-    return diversity or 0.0
 
 
 async def _computed(work: Callable[[], T], count: int) -> T:
