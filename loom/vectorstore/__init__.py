@@ -9,10 +9,12 @@ from loom.doors import door
 if TYPE_CHECKING:
     from memory.core.vector_stores.base import SearchResult as SearchResult
     from memory.core.vector_stores.base import VectorStore as VectorStore
+    from memory.core.vector_stores.chroma import ChromaVectorStore as ChromaVectorStore
     from memory.core.vector_stores.faiss import FAISSVectorStore as FAISSVectorStore
     from memory.core.vector_stores.in_memory import InMemoryVectorStore as InMemoryVectorStore
 
 HOMES = {
+    "ChromaVectorStore": "memory.core.vector_stores.chroma",
     "FAISSVectorStore": "memory.core.vector_stores.faiss",
     "InMemoryVectorStore": "memory.core.vector_stores.in_memory",
     "SearchResult": "memory.core.vector_stores.base",
@@ -20,6 +22,7 @@ HOMES = {
 }
 
 __all__ = [
+    "ChromaVectorStore",
     "FAISSVectorStore",
     "InMemoryVectorStore",
     "SearchResult",

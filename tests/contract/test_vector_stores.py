@@ -24,6 +24,13 @@ async def _in_memory(embedder: Embedder) -> VectorStore:
     return InMemoryVectorStore(embedder)
 
 
+async def _chroma(embedder: Embedder) -> VectorStore:
+    pytest.importorskip("chromadb", reason="the extra chroma is not installed")
+    from memory.core.vector_stores.chroma import ChromaVectorStore
+
+    return ChromaVectorStore(embedder)
+
+
 async def _faiss(embedder: Embedder) -> VectorStore:
     pytest.importorskip("faiss", reason="the extra faiss is not installed")
     from memory.core.vector_stores.faiss import FAISSVectorStore
@@ -31,8 +38,8 @@ async def _faiss(embedder: Embedder) -> VectorStore:
     return FAISSVectorStore(embedder)
 
 
-MAKERS: dict[str, Maker] = {"faiss": _faiss, "inmemory": _in_memory}
-WITHOUT_NOT: set[Maker] = set()
+MAKERS: dict[str, Maker] = {"chroma": _chroma, "faiss": _faiss, "inmemory": _in_memory}
+WITHOUT_NOT: set[Maker] = {_chroma}
 COMPASS = {
     "north": [1.0, 0.0],
     "north-east": [0.7, 0.7],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 STORES = {
+    "chroma": "memory.core.vector_stores.chroma:ChromaVectorStore",
     "faiss": "memory.core.vector_stores.faiss:FAISSVectorStore",
     "inmemory": "memory.core.vector_stores.in_memory:InMemoryVectorStore",
 }

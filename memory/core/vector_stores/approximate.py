@@ -41,6 +41,8 @@ def nearest(
 
     `ask(n)` gives about the n nearest; `everything()` is asked when so many are needed that nothing is saved.
     """
+    if k < 1:
+        return []
     need = max(4 * k, 20) if diversity else k
     hits = _widened(ask, everything, total, need, fits)
     if diversity and hits:
@@ -56,14 +58,16 @@ def _widened(
     need: int,
     fits: Test | None,
 ) -> list[Hit]:
-    wanted = max(WIDER * need, _LEAST)
+    wanted, seen = max(WIDER * need, _LEAST), -1
     while wanted < total:
         found = ask(wanted)
+        if len(found) == seen:  # more were asked for, and there are no more
+            break
         kept = _ordered(found, fits)
         # One that was not looked at may be as near as the last that was: then it may have been added earlier.
         if len(kept) >= need and kept[need - 1].score > min(hit.score for hit in found):
             return kept[:need]
-        wanted *= WIDER
+        wanted, seen = WIDER * wanted, len(found)
     return _ordered(everything(), fits)[:need]
 
 
