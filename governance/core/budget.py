@@ -135,6 +135,13 @@ class BudgetConfig:
     soft_warning_at: float = 0.8
 
 
+@dataclass(slots=True)
+class _Told:
+    """Whether a budget was told what a call has used."""
+
+    once: bool = False
+
+
 class Unreserved:
     """A budget without reservations, in the shape of one that has them. Parallel calls may overspend it together."""
 
@@ -152,10 +159,12 @@ class Unreserved:
 
     async def reserve(self, estimate: Estimate | None, *, user_id: str | None = None) -> Reservation | BudgetStatus:
         status = await self.allows_step(user_id=user_id)
-        return status if status.blocked else Reservation(user_id=user_id, status=status)
+        return status if status.blocked else Reservation(user_id=user_id, status=status, handle=_Told())
 
     async def settle(self, reservation: Reservation, actual: Usage | None) -> None:
-        if actual is not None:
+        told: _Told = reservation.handle
+        if actual is not None and not told.once:
+            told.once = True  # also when it fails: it may have booked
             await self.consume(
                 tokens_in=tokens_in(actual),
                 tokens_out=actual.output_tokens,

@@ -226,7 +226,7 @@ class Arena:
             [(tenant_id,)] = cursor.execute("SELECT id::text FROM governance_tenant WHERE slug = %s", [slug]).fetchall()
         tenant = Tenant(self, slug, made["api_key"], tenant_id)
         with tenant.http() as http:
-            for program in ("three-steps", "poison", "stay", "shell"):
+            for program in ("three-steps", "thrifty", "poison", "stay", "shell"):
                 http.post("/api/v1/agents", json={"slug": program, "spec": {"program": program}}).raise_for_status()
         return tenant
 

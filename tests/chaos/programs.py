@@ -12,7 +12,8 @@ from urllib.request import Request, urlopen
 import anyio
 
 from agents.core.tools.builtin.shell import bash_tool
-from loom import Workflow, get_run_context, register, tool
+from loom import Agent, EchoModel, Workflow, get_run_context, register, tool
+from loom.governance import BudgetConfig, StandardBudget
 
 
 def _trace(*words: str) -> None:
@@ -54,6 +55,11 @@ def pay(name: str, seconds: float) -> str:
 
 
 register(Workflow.chain([count, wait, pay], name="three-steps"))
+
+
+# A second call of its model waits until the first is settled, so nobody goes on after a reservation that leaked.
+THRIFT = StandardBudget(BudgetConfig(max_tokens=7_000))
+register(Agent("Repeat.", name="thrifty", model=EchoModel(cost_per_token=0.001), budget=THRIFT))
 
 
 async def die(value: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,9 +23,14 @@ from governance.core.gate import (
     Deny,
     ModelAction,
 )
+from loom.errors import Unavailable
 from loom.events import EventKind
 from loom.ids import deterministic_hash
 from loom.messages import Message, ModelChunk, Role, ToolCall, ToolDef, Usage, without_defaults
+
+_PAUSES_SECONDS = (0.0, 0.1, 1.0)  # before each try at telling a budget; settling twice changes nothing
+
+log = logging.getLogger(__name__)
 
 OnChunk = Callable[[ModelChunk], Awaitable[None]]
 
@@ -110,11 +116,26 @@ async def call_model(
         reply = await (_ask_journaled if quietly else _ask_observed)(session, deps, request, key)
     finally:
         if allowed is not None:
-            faults.reach("before_settle")
             with anyio.CancelScope(shield=True):
-                await deps.gate.settle(allowed, reply.usage if reply else None)
+                await _settle(deps, allowed, reply.usage if reply else None)
     session.cumulative_usage += reply.usage
     return reply
+
+
+async def _settle(deps: Dependencies, allowed: Allow, usage: Usage | None) -> None:
+    """Book what a call has used. It has happened and is paid for, so a budget that is away takes no answer along: it
+    is told again, and when that does not help it keeps what was reserved, so that nothing is overspent.
+    """
+    for pause in _PAUSES_SECONDS:
+        await anyio.sleep(pause)
+        try:
+            faults.reach("before_settle")
+            await deps.gate.settle(allowed, usage)
+            return
+        except (Unavailable, OSError) as error:
+            away = error
+            log.warning("a budget cannot be told what a model call has used: %r", error)
+    log.error("the run goes on with a reservation that its budget still holds", exc_info=away)
 
 
 def _estimate(

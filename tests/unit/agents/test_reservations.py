@@ -11,8 +11,10 @@ from agents.core.agent import Agent
 from agents.core.concurrency import together
 from agents.core.llm.echo import EchoModel
 from agents.core.llm.scripted import ScriptedModel, ScriptedTurn
+from agents.core.loop import models
 from agents.core.tools.tool import tool
-from governance.core.budget import BudgetConfig, Estimate, NoBudget, Reservation
+from governance.core import standard_budget
+from governance.core.budget import BudgetConfig, BudgetStatus, Estimate, NoBudget, Reservation
 from governance.core.standard_budget import StandardBudget
 from loom.messages import Message, ToolCall, Usage
 
@@ -118,6 +120,76 @@ async def test_a_prompt_that_may_be_written_to_the_cache_is_reserved_at_that_pri
         await Agent("", model=model, budget=Watching(), prompt_caching=caching).run("go")
 
     assert costs[1] == pytest.approx(1.25 * costs[0])
+
+
+class Failing(StandardBudget):
+    """Cannot be told of what was used, so many times."""
+
+    def __init__(self, times: int, *, most: int = 1000) -> None:
+        super().__init__(BudgetConfig(max_tokens=most))
+        self.left = times
+
+    async def settle(self, reservation: Reservation, actual: Usage | None) -> None:
+        self.left -= 1
+        if self.left >= 0:
+            raise OSError("the budget's database is away")
+        await super().settle(reservation, actual)
+
+
+async def test_an_answer_whose_cost_is_not_booked_at_once_is_booked_and_not_lost() -> None:
+    model, budget = Slow(), Failing(1, most=16)  # a second call waits until the first is settled
+    agent = Agent("", model=model, budget=budget)
+
+    with anyio.fail_after(5):
+        first, second = await agent.run("go"), await agent.run("go")
+
+    assert (first.output, second.output, model.calls) == ("answer", "answer", 2)
+    assert budget.usage_for(None)["tokens_total"] == 16
+
+
+async def test_an_answer_whose_cost_cannot_be_booked_is_not_lost_and_its_reservation_held(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "_PAUSES_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(standard_budget, "PATIENCE_SECONDS", 0.01)
+    agent = Agent("", model=Slow(), budget=Failing(2, most=15))
+
+    first, second = await agent.run("go"), await agent.run("go")
+
+    assert (first.output, first.interrupted) == ("answer", False)
+    assert second.interruption_reason == "budget:calls in flight held the rest for 0 s"
+    assert "a reservation that its budget still holds" in caplog.text
+    assert "the budget's database is away" in caplog.text
+
+
+async def test_a_budget_that_cannot_be_told_twice_is_told_once() -> None:
+    told: list[int] = []
+
+    class Plain:
+        async def allows_step(self, *, user_id: str | None = None) -> BudgetStatus:
+            return BudgetStatus.ok_()
+
+        async def consume(
+            self, *, tokens_in: int, tokens_out: int, cost_usd: float, user_id: str | None = None
+        ) -> None:
+            told.append(tokens_in + tokens_out)
+            raise TimeoutError
+
+    assert (await Agent("", model=Slow(), budget=Plain()).run("go")).output == "answer"
+    assert told == [10]
+
+
+async def test_a_model_that_fails_is_heard_though_its_budget_fails_too(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Slow):
+        async def complete(self, messages: list[Message], **options: Any) -> Any:
+            raise RuntimeError("the model is broken")
+
+    budget = Failing(1)
+    with pytest.raises(RuntimeError, match="the model is broken"):
+        await Agent("", model=Broken(), budget=budget).run("go")
+
+    assert budget.left == -1
+    assert budget.usage_for(None)["tokens_total"] == 0
 
 
 async def test_the_estimate_grows_with_the_conversation_and_counts_the_tools() -> None:
