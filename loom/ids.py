@@ -39,9 +39,12 @@ def snake(name: str) -> str:
     return _CAMEL.sub("_", name).lower()
 
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str).encode
+
+
 def canonical(value: Any) -> str:
     """The one JSON text of a value: sorted keys, no spaces. What is hashed or compared goes through here."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    return _encode(value)
 
 
 def deterministic_hash(*parts: Any) -> str:

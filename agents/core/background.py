@@ -7,9 +7,9 @@ that would cancel whoever happens to close it. And one writer serves the journal
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 
@@ -44,17 +44,22 @@ def start(work: Callable[[], Awaitable[None]]) -> Background:
         finally:
             done.set()
 
+    spawn(run)
+    return _Handle(scope, done)
+
+
+def spawn(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """The same for work that nobody will stop."""
     if _is_trio():
         import trio
 
-        trio.lowlevel.spawn_system_task(run, context=copy_context())
+        trio.lowlevel.spawn_system_task(work, context=copy_context())
     else:
         import asyncio
 
-        task = asyncio.get_running_loop().create_task(run())
+        task = asyncio.get_running_loop().create_task(work())
         _running.add(task)
         task.add_done_callback(_running.discard)
-    return _Handle(scope, done)
 
 
 def _is_trio() -> bool:

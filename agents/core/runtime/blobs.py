@@ -18,6 +18,7 @@ LIMIT = 64 * 1024
 PLAIN, WITH_BLOBS = 1, 2  # versions of a row: code before the second would take a reference for a value
 VERSION = WITH_BLOBS  # the newest that this code reads
 _MARK = "$blob"
+_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +82,6 @@ def _mark_free(text: str) -> bool:
 
 def _fits(text: str) -> bool:
     return len(text) <= LIMIT // 4 or len(text.encode()) <= LIMIT
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _put_back(value: Any, bodies: Mapping[str, str]) -> Any:

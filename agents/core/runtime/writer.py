@@ -45,7 +45,7 @@ class Writer(Generic[RunId]):
     starts a task.
     """
 
-    def __init__(self, write: Write[RunId], *, start: Callable[[Work], object] = background.start) -> None:
+    def __init__(self, write: Write[RunId], *, start: Callable[[Work], object] = background.spawn) -> None:
         self._write, self._start = write, start
         self._dirty: dict[RunId, StoredJournal[RunId]] = {}
         self._busy = False
@@ -104,7 +104,7 @@ class StoredJournal(Generic[RunId]):
         self._pending: list[Record] = []
         self._begins = False
         self._posted = self._confirmed = 0
-        self._changed = anyio.Event()
+        self._changed: anyio.Event | None = None  # while somebody waits
         self._refused: LoomError | None = None
 
     @property
@@ -135,6 +135,7 @@ class StoredJournal(Generic[RunId]):
         """Return when all that was posted is on disk or refused."""
         goal = self._posted
         while self._confirmed < goal and self._refused is None:
+            self._changed = self._changed or anyio.Event()
             await self._changed.wait()
 
     def take(self) -> Append[RunId]:
@@ -163,8 +164,9 @@ class StoredJournal(Generic[RunId]):
             self.refuse(fault)
 
     def _wake(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
 
 _Batch = Sequence[tuple[StoredJournal[RunId], Append[RunId]]]
