@@ -14,8 +14,8 @@ from importlib.metadata import PackageNotFoundError, files
 from typing import Any
 
 import anyio
-from anyio.lowlevel import current_token
 
+from agents.core.threads import poster
 from loom.errors import ConfigError, InvalidRequestError, ModelError, TransientModelError
 
 Chunk = dict[str, Any]
@@ -54,7 +54,7 @@ async def generate(request: Chunk) -> AsyncGenerator[Chunk]:
     """
     # No task group: a generator may be closed from another task than the one that started it.
     send, receive = anyio.create_memory_object_stream[Chunk | Exception | None](math.inf)
-    stopped, post = threading.Event(), _poster()
+    stopped, post = threading.Event(), poster()
 
     def deliver(item: Chunk | Exception | None) -> None:
         if not stopped.is_set():
@@ -83,12 +83,6 @@ async def generate(request: Chunk) -> AsyncGenerator[Chunk]:
         finally:
             stopped.set()
             waiting.cancel()
-
-
-def _poster() -> Any:
-    """How another thread tells the running event loop, asyncio's or trio's, to call a function, without waiting."""
-    loop: Any = current_token().native_token
-    return getattr(loop, "call_soon_threadsafe", None) or loop.run_sync_soon
 
 
 def _checked(item: Chunk | Exception) -> Chunk:

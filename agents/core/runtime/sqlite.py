@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
-
-import anyio
-import anyio.to_thread
-from anyio.lowlevel import RunVar
 
 from agents.core.runtime.blobs import WITH_BLOBS, pack
 from agents.core.runtime.journaled import JournaledRuntime
@@ -29,6 +26,7 @@ from agents.core.runtime.store import (
 )
 from agents.core.runtime.writer import Append
 from agents.core.runtime.written import written
+from agents.core.threads import outcome
 from loom.errors import RuntimeJournalError, Unavailable
 
 DEFAULT_PATH = "loom-runtime.db"
@@ -87,10 +85,10 @@ class SqliteJournalStore(JournalStore):
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
-        self._turn = threading.Lock()  # one connection, and one thread at a time on it
+        # One thread is ours, whatever event loop asks; tools that block all others cannot hold up the journal.
+        self._thread: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None
-        # One thread of an event loop is ours, so that tools which block all the others cannot hold up the journal.
-        self._thread: RunVar[anyio.CapacityLimiter] = RunVar("loom_sqlite_thread")
+        self._pid = 0  # of the process that both are for
 
     @property
     def path(self) -> Path:
@@ -125,7 +123,10 @@ class SqliteJournalStore(JournalStore):
         return await self._unit(lambda connection: _forget(connection, user_id, session_id))
 
     async def aclose(self) -> None:
-        await anyio.to_thread.run_sync(self._close, limiter=self._limiter())
+        thread = self._own_thread()
+        await outcome(thread.submit(self._close))
+        thread.shutdown(wait=False)
+        self._thread = None
 
     # --- the thread ---------------------------------------------------------------------------------------------------
 
@@ -136,23 +137,23 @@ class SqliteJournalStore(JournalStore):
         """
 
         def on_thread() -> T:
-            with self._turn:
-                connection = self._connected()
-                connection.execute("PRAGMA synchronous=FULL" if on_disk else "PRAGMA synchronous=NORMAL")
-                with _transaction(connection):
-                    return work(connection)
+            connection = self._connected()
+            connection.execute("PRAGMA synchronous=FULL" if on_disk else "PRAGMA synchronous=NORMAL")
+            with _transaction(connection):
+                return work(connection)
 
         try:
-            return await anyio.to_thread.run_sync(on_thread, limiter=self._limiter())
+            return await outcome(self._own_thread().submit(on_thread))
         except (sqlite3.Error, OSError) as error:
             raise Unavailable(f"the journal {self._path} cannot be used: {error}", path=str(self._path)) from error
 
-    def _limiter(self) -> anyio.CapacityLimiter:
-        limiter = self._thread.get(None)
-        if limiter is None:
-            limiter = anyio.CapacityLimiter(1)
-            self._thread.set(limiter)
-        return limiter
+    def _own_thread(self) -> ThreadPoolExecutor:
+        if self._pid != os.getpid():  # a child of fork has no thread, and must not touch its parent's connection
+            _inherited.append(self._connection)
+            self._pid, self._thread, self._connection = os.getpid(), None, None
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="loom-journal")
+        return self._thread
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -166,10 +167,12 @@ class SqliteJournalStore(JournalStore):
         return self._connection
 
     def _close(self) -> None:
-        with self._turn:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+_inherited: list[sqlite3.Connection | None] = []  # not even to be closed
 
 
 class SqliteRuntime(JournaledRuntime):
