@@ -113,7 +113,7 @@ class ToolResult(BaseModel):
 def without_defaults(value: BaseModel, *always: str) -> dict[str, Any]:
     """The fields that say something, and these. What a journal keeps of a value: reading it back fills in the rest."""
     fields = type(value).model_fields
-    return {name: held for name, held in value if name in always or held != fields[name].default}
+    return {name: held for name, held in vars(value).items() if name in always or held != fields[name].default}
 
 
 class Message(BaseModel):
