@@ -357,13 +357,14 @@ def _report(worker: Worker, *, has_ended: bool = False) -> None:
 
 
 def _tick(stopping: threading.Event) -> None:
-    """Do what the clock says, also where no beat runs."""
-    while not stopping.wait(TICK_SECONDS):
+    """Do what the clock says, also where no beat runs. At once, or workers that die young would never come to it."""
+    while not stopping.is_set():
         try:
             services.tick()
         except DatabaseFailure:
             log.exception("what is due is not done; trying again in %s s", TICK_SECONDS)
             connection.close()
+        stopping.wait(TICK_SECONDS)
 
 
 _process: Process | None = None

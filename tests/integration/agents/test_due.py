@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from agents import services
+from agents import services, worker
 from agents.models import Run
 from agents.services.due import begin_due_runs
 from governance import tenancy
@@ -177,3 +178,18 @@ def test_a_claim_says_how_long_is_left(acme: Any) -> None:
 
     assert 3000 < claims[limited.pk].seconds_left <= 3600
     assert claims[free.pk].seconds_left is None
+
+
+def test_a_worker_does_what_is_due_before_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    did = []
+
+    class Once(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            did.append("waited")
+            self.set()
+            return True
+
+    monkeypatch.setattr(worker.services, "tick", lambda: did.append("ticked"))
+    worker._tick(Once())
+
+    assert did == ["ticked", "waited"]
