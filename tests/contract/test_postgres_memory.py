@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -67,6 +69,8 @@ async def main(dsn):
 
 anyio.run(main, sys.argv[1])
 """
+
+CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
 
 
 class Sized(HashEmbedder):
@@ -181,7 +185,7 @@ async def test_who_may_not_add_pgvector_is_told_what_to_do() -> None:
 async def test_tables_that_were_never_made_are_asked_for() -> None:
     memory = await PostgresMemory.connect(new_schema(), max_size=1)
 
-    with pytest.raises(ConfigError, match=r"not there .* await init_schema\(\)"):
+    with pytest.raises(ConfigError, match=r"init_schema\(\) makes: relation .* does not exist"):
         await memory.remember(episode("tea"))
     await memory.aclose()
 
@@ -225,6 +229,18 @@ async def test_a_database_that_is_away_is_named_without_its_password_and_used_wh
 async def test_nobody_waits_for_a_server_that_refuses() -> None:
     with pytest.raises(MemoryStoreError, match="Connection refused"):
         await PostgresMemory.connect(f"postgresql://ann@127.0.0.1:{free_port()}/app")
+
+
+async def test_memories_that_are_dropped_leave_neither_connections_nor_tasks() -> None:
+    with fresh_database() as dsn:
+        before = len(asyncio.all_tasks())
+        for _ in range(3):
+            await resolve_memory(dsn).update_block("profile", "tea", user_id="ann")
+        gc.collect()
+
+        with anyio.fail_after(30), psycopg.connect(dsn) as connection:
+            while len(asyncio.all_tasks()) > before or connection.execute(CONNECTIONS).fetchone() != (1,):
+                await anyio.sleep(0.01)
 
 
 # neighbors

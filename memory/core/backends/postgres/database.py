@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from weakref import finalize
 
 from loom.errors import ConfigError, Invalid, MemoryStoreError
 from memory.core.backends.location import shown
@@ -28,6 +30,8 @@ SELECT %(dimensions)s::integer IS NULL OR bool_and(EXISTS (
     SELECT FROM pg_attribute WHERE attrelid = to_regclass(quote_ident(name)) AND attname = 'embedding'))
 FROM unnest(%(searched)s::text[]) AS name
 """
+
+_closing: set[asyncio.Task[None]] = set()  # an event loop alone does not keep its tasks
 
 
 class Database:
@@ -57,7 +61,9 @@ class Database:
         except BaseException:
             await pool.close()
             raise
-        return cls(pool)
+        database = cls(pool)
+        finalize(database, _close_later, pool, asyncio.get_running_loop()).atexit = False
+        return database
 
     async def aclose(self) -> None:
         await self._pool.close()
@@ -78,24 +84,40 @@ class Database:
                 yield connection
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedObject) as error:
             missing = error.diag.message_primary
-            raise ConfigError(f"the tables of this memory are not there ({missing}); await init_schema()") from error
+            raise ConfigError(f"PostgreSQL lacks what init_schema() makes: {missing}; await it once") from error
         except psycopg.DataError as error:
             raise Invalid(f"PostgreSQL cannot keep this: {error.diag.message_primary or error}") from error
         except (psycopg.Error, PoolTimeout, PoolClosed) as error:
-            raise MemoryStoreError(f"the memory in PostgreSQL cannot be used: {error}") from error
+            raise MemoryStoreError(f"PostgreSQL cannot be used: {error}") from error
 
     async def make(self, names: Sequence[str], dimensions: int | None) -> None:
-        """Make tables, with vectors of a size in those that are searched, unless all is there. Others may do so too."""
+        """Make tables, with vectors of a size in those that are searched, unless all is there."""
         async with self.transaction() as connection:
-            if await _are_there(connection, names, dimensions):
-                return
+            there = await _are_there(connection, names, dimensions)
+        if not there:
+            await self.define(tables.statements(names, dimensions), vectors=dimensions is not None)
+
+    async def define(self, statements: Sequence[str], *, vectors: bool) -> None:
+        """Run statements that may be run again, also by others now. With `vectors`, pgvector is there."""
         async with self.transaction() as connection:
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-            if dimensions is not None:
+            if vectors:
                 await _make_extension(connection)
                 await connection.execute(_SEARCHING)
-            for statement in tables.statements(names, dimensions):
+            for statement in statements:
                 await connection.execute(statement)
+
+
+def _close_later(pool: Any, loop: asyncio.AbstractEventLoop) -> None:
+    """Agents are dropped, not closed; a pool that is only dropped leaves its tasks behind."""
+
+    def close() -> None:
+        task = loop.create_task(pool.close())
+        _closing.add(task)
+        task.add_done_callback(_closing.discard)
+
+    if loop.is_running() and not pool.closed:
+        loop.call_soon_threadsafe(close)
 
 
 def check_dsn(dsn: str) -> dict[str, Any]:
