@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -16,6 +16,8 @@ from memory.core.vector_stores import STORES
 from memory.core.vector_stores.base import SearchResult, VectorStore
 from memory.core.vector_stores.filters import FilterError, matches_filter
 from memory.core.vector_stores.in_memory import InMemoryVectorStore
+from memory.core.vector_stores.postgres import PostgresVectorStore
+from tests.contract.durable import new_schema
 
 Maker = Callable[[Embedder], Awaitable[VectorStore]]
 
@@ -38,7 +40,11 @@ async def _faiss(embedder: Embedder) -> VectorStore:
     return FAISSVectorStore(embedder)
 
 
-MAKERS: dict[str, Maker] = {"chroma": _chroma, "faiss": _faiss, "inmemory": _in_memory}
+async def _postgres(embedder: Embedder) -> VectorStore:
+    return PostgresVectorStore(embedder, dsn=new_schema())
+
+
+MAKERS: dict[str, Maker] = {"chroma": _chroma, "faiss": _faiss, "inmemory": _in_memory, "postgres": _postgres}
 WITHOUT_NOT: set[Maker] = {_chroma}
 COMPASS = {
     "north": [1.0, 0.0],
@@ -66,8 +72,17 @@ class Compass:
 
 
 @pytest.fixture(params=sorted(MAKERS))
-def make(request: pytest.FixtureRequest) -> Maker:
-    return MAKERS[request.param]
+async def make(request: pytest.FixtureRequest) -> AsyncIterator[Maker]:
+    opened: list[VectorStore] = []
+
+    async def make(embedder: Embedder) -> VectorStore:
+        opened.append(await MAKERS[request.param](embedder))
+        return opened[-1]
+
+    yield make
+    for store in opened:
+        if (close := getattr(store, "aclose", None)) is not None:
+            await close()
 
 
 @pytest.fixture
@@ -288,6 +303,12 @@ async def test_diversity_is_a_share(store: VectorStore, diversity: float) -> Non
         ({"$and": [{"lang": "de"}, {"page": 10}]}, "1"),
         ({"$not": {"lang": "en"}}, "12"),
         ({"lang": None}, ""),
+        ({"lang": {}}, "012"),
+        ({"page": {"$gt": None}}, ""),
+        ({"page": {"$gte": 9, "$exists": True}}, "01"),
+        ({"lang": {"$in": []}}, ""),
+        ({"$or": []}, ""),
+        ({"$and": []}, "012"),
     ],
 )
 async def test_a_filter_reads_metadata(make: Maker, filter: dict[str, Any], ids: str) -> None:

@@ -6,4 +6,5 @@ STORES = {
     "chroma": "memory.core.vector_stores.chroma:ChromaVectorStore",
     "faiss": "memory.core.vector_stores.faiss:FAISSVectorStore",
     "inmemory": "memory.core.vector_stores.in_memory:InMemoryVectorStore",
+    "postgres": "memory.core.vector_stores.postgres:PostgresVectorStore",
 }

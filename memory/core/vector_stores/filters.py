@@ -2,7 +2,8 @@
 
 `{"field": 1}` asks for equality, `{"field": [1, 2]}` for one of several. About a field also `$eq $ne $gt $gte $lt $lte
 $in $nin $exists` ask, and `$and $or $not` combine filters. A missing field fits only `$ne`, `$nin` and false `$exists`.
-Values of different types are never equal, and none is the greater.
+Values of different types are never equal, also within lists and mappings, and none is the greater. Lists, mappings and
+None have no order.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def _read_part(key: str, value: Any) -> Test:
 
 def _read_field(field: str, value: Any) -> Test:
     if not isinstance(value, Mapping):
-        value = {"$in" if _is_list(value) else "$eq": value}
+        value = {"$in" if is_list(value) else "$eq": value}
     tests = [_read_operator(field, name, wanted) for name, wanted in value.items()]
     return lambda metadata: all(test(metadata.get(field, _MISSING)) for test in tests)
 
@@ -69,44 +70,56 @@ def _read_operator(field: str, name: str, wanted: Any) -> Callable[[Any], bool]:
         return lambda value: any(_same(value, each) for each in several) is is_in
     if name == "$exists":
         return lambda value: (value is not _MISSING) is bool(wanted)
-    if name == "$ne":
-        return lambda value: not _same(value, wanted)
+    if name in {"$eq", "$ne"}:
+        is_equal = name == "$eq"
+        return lambda value: _same(value, wanted) is is_equal
     if name not in _COMPARE:
         raise FilterError(f"no operator {name!r} for the field {field!r}; one of {', '.join(_OPERATORS)}")
+    if not has_order(wanted):
+        return lambda value: False
     compare = _COMPARE[name]
     return lambda value: _comparable(value, wanted) and bool(compare(value, wanted))
 
 
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
-    "$eq": operator.eq,
     "$gt": operator.gt,
     "$gte": operator.ge,
     "$lt": operator.lt,
     "$lte": operator.le,
 }
-_OPERATORS = ("$ne", "$in", "$nin", "$exists", *_COMPARE)
+_OPERATORS = ("$eq", "$ne", "$in", "$nin", "$exists", *_COMPARE)
 
 
 def _same(value: Any, wanted: Any) -> bool:
-    return _comparable(value, wanted) and bool(value == wanted)
+    if not _comparable(value, wanted):
+        return False
+    if isinstance(wanted, list | tuple):
+        return len(value) == len(wanted) and all(map(_same, value, wanted))
+    if isinstance(wanted, dict):
+        return value.keys() == wanted.keys() and all(_same(value[key], each) for key, each in wanted.items())
+    return bool(value == wanted)
 
 
 def _comparable(value: Any, wanted: Any) -> bool:
     """Numbers compare with numbers, everything else with its own type; a truth value is no number."""
-    if _is_number(value) and _is_number(wanted):
+    if is_number(value) and is_number(wanted):
         return True
     return type(value) is type(wanted)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_list(value: Any) -> bool:
+def is_list(value: Any) -> bool:
     return isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes)
 
 
+def has_order(value: Any) -> bool:
+    return value is not None and not isinstance(value, Mapping) and not is_list(value)
+
+
 def _several(name: str, value: Any) -> list[Any]:
-    if not _is_list(value):
+    if not is_list(value):
         raise FilterError(f"{name} wants a list, not {value!r}")
     return list(value)
