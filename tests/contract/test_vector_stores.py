@@ -45,7 +45,7 @@ async def _postgres(embedder: Embedder) -> VectorStore:
 
 
 MAKERS: dict[str, Maker] = {"chroma": _chroma, "faiss": _faiss, "inmemory": _in_memory, "postgres": _postgres}
-WITHOUT_NOT: set[Maker] = {_chroma}
+WITHOUT_NOT = {"chroma"}
 COMPASS = {
     "north": [1.0, 0.0],
     "north-east": [0.7, 0.7],
@@ -314,7 +314,7 @@ async def test_diversity_is_a_share(store: VectorStore, diversity: float) -> Non
 async def test_a_filter_reads_metadata(make: Maker, filter: dict[str, Any], ids: str) -> None:
     store = await filled(make, {"lang": "en", "page": 9}, {"lang": "de", "page": 10}, {"page": "9"})
 
-    if "$not" in filter and make in WITHOUT_NOT:
+    if "$not" in filter and store.name in WITHOUT_NOT:
         with pytest.raises(FilterError, match="has no \\$not"):
             await store.search("text", k=9, filter=filter)
         return
@@ -355,7 +355,7 @@ async def test_whatever_is_asked_of_whatever_metadata_the_answer_is_that_of_matc
     store = await filled(make, *metadatas)
 
     for filter in filters:
-        if "$not" in str(filter) and make in WITHOUT_NOT:
+        if "$not" in str(filter) and store.name in WITHOUT_NOT:
             continue
         found = await store.search("text", k=9, filter=filter)
         wanted = [str(n) for n, each in enumerate(metadatas) if matches_filter(each, filter)]
