@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from tests.fake_openai import FakeOpenAI, Says
 
 Play = Any
+HANDBOOK = Path(__file__).parents[2] / "examples" / "documents" / "handbook.pdf"
 KEEPER = "You keep a knowledge base"  # how the one begins that reads facts out of conversations
 
 
@@ -579,3 +580,38 @@ async def test_a_forgotten_user_can_be_an_error() -> None:
         warnings.simplefilter("error", IsolationWarning)
         with pytest.raises(IsolationWarning):
             await agent.memory.recall("Hi.")
+
+
+async def test_a_question_is_answered_from_a_pdf(play: Play) -> None:
+    from loom import Agent, HashEmbedder, tool
+    from loom.loader import MarkdownChunker, RecursiveChunker, SentenceChunker, TokenChunker, load, load_pdf
+    from loom.vectorstore import InMemoryVectorStore, SearchResult
+
+    document = load_pdf(HANDBOOK, backend="pypdfium2", strategy="fast")
+    assert document == load(HANDBOOK)
+    for chunker in (MarkdownChunker(), RecursiveChunker(), SentenceChunker(), TokenChunker()):
+        assert "approved by two people" in "".join(chunk.content for chunk in chunker.split(document.content))
+
+    chunks = MarkdownChunker().split(document.content, source="handbook.pdf")
+    store = await InMemoryVectorStore.from_chunks(chunks, embedder=HashEmbedder())
+
+    @tool
+    async def search(query: str) -> str:
+        """Search the handbook."""
+        results: list[SearchResult] = await store.search(query, k=1, filter={"source": "handbook.pdf"}, diversity=0.3)
+        return "\n".join(result.chunk.content for result in results)
+
+    asked = play(call("search", query="expenses above 500 euros"), "Two people.")
+    result = await Agent("Answer from the handbook.", model="gpt-4.1-mini", tools=[search]).run(
+        "Who approves expenses?"
+    )
+
+    assert result.output == "Two people."
+    assert "approved by two people" in asked[1]["messages"][-1]["content"]
+
+
+def test_every_vector_store_is_imported_by_its_name() -> None:
+    from loom.vectorstore import ChromaVectorStore, FAISSVectorStore, InMemoryVectorStore, PostgresVectorStore
+
+    stores = (InMemoryVectorStore, ChromaVectorStore, PostgresVectorStore, FAISSVectorStore)
+    assert [store.name for store in stores] == ["in-memory", "chroma", "postgres", "faiss"]
