@@ -29,7 +29,7 @@ class MarkdownChunker:
     """One piece for each section with its heading; its metadata names the headings above, as `Guide > Setup > Linux`.
 
     A section that is longer than `chunk_size` is cut like other text, with overlaps. A heading with nothing below it
-    joins the section that follows if that is a part of it.
+    joins the section that follows if that is a part of it. Headings are lines that begin with `#`.
     """
 
     def __init__(self, chunk_size: int = 800, chunk_overlap: int = 100) -> None:

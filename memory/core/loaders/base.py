@@ -56,5 +56,15 @@ def file_at(path: str | Path, max_bytes: int) -> Path:
     return file
 
 
+def read_bytes(path: str | Path, max_bytes: int) -> bytes:
+    """All of a file. Also one that says nothing of its size, as those of the system do, is read no further."""
+    file = file_at(path, max_bytes)
+    with file.open("rb") as opened:
+        data = opened.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise too_large(file, "has more bytes than it says", max_bytes)
+    return data
+
+
 def too_large(file: Path, what: str, max_bytes: int) -> DocumentError:
     return DocumentError(f"{file} {what}; {max_bytes:,} are read at most: split it, or give max_bytes=", path=str(file))

@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from memory.core.loaders.base import MAX_BYTES, Document, DocumentError, file_at
+from memory.core.loaders.base import MAX_BYTES, Document, DocumentError, read_bytes
 from memory.core.loaders.tables import check_size, table
 from memory.core.loaders.text import decoded
 
@@ -24,7 +24,7 @@ def load_tsv(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Document:
 
 
 def _load(path: str | Path, max_bytes: int, name: str, dialect: type[csv.Dialect]) -> Document:
-    text = decoded(file_at(path, max_bytes).read_bytes())
+    text = decoded(read_bytes(path, max_bytes))
     check_size(text.count(dialect.delimiter) + text.count("\n"), 1)  # before the reader holds them all
     try:
         rows = [row for row in csv.reader(io.StringIO(text), dialect) if row]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from memory.core.extras import imported
-from memory.core.loaders.base import MAX_BYTES, Document, DocumentError, file_at
+from memory.core.loaders.base import MAX_BYTES, Document, DocumentError, read_bytes
 from memory.core.loaders.text import decoded
 
 # The reader gives every row of a table up to 1,500 cells: a megabyte of nothing but rows would become half a gigabyte.
@@ -26,7 +26,7 @@ def load_html(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Document:
     Raises DocumentError for tables with more than 50,000 rows in all.
     """
     reader = imported("html_to_markdown", extra="documents")
-    text = _text(file_at(path, max_bytes).read_bytes())
+    text = _text(read_bytes(path, max_bytes))
     if sum(1 for _ in _ROWS.finditer(text)) > MAX_ROWS:
         raise DocumentError(f"the tables of {path} have more than {MAX_ROWS:,} rows: split it", path=str(path))
     page = _converted(reader, text)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from memory.core.loaders.base import DocumentError
 
 MAX_CELLS = 5_000_000  # the widest row decides about all: few long rows among many short ones would fill the memory
-
-_BREAKS = re.compile(r"\s*[\r\n\v\f\x85\u2028\u2029]\s*")
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:
@@ -33,7 +30,8 @@ def check_size(rows: int, width: int) -> None:
 
 def cell_text(text: str) -> str:
     """A text that ends neither its cell nor its row."""
-    return _BREAKS.sub(" ", text.strip()).replace("|", "\\|")
+    lines = [line.strip() for line in text.splitlines()]
+    return " ".join(line for line in lines if line).replace("|", "\\|")
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
-from memory.core.loaders.base import MAX_BYTES, Document, file_at
+from memory.core.loaders.base import MAX_BYTES, Document, read_bytes
 
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
@@ -19,8 +19,7 @@ def load_text(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Document:
 
 def load_markdown(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Document:
     """A Markdown file as it is."""
-    file = file_at(path, max_bytes)
-    data = file.read_bytes()
+    data = read_bytes(path, max_bytes)
     content = decoded(data)
     metadata = {
         "source": str(path),

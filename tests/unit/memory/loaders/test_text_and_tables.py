@@ -107,6 +107,19 @@ def test_no_more_of_a_file_is_read_than_asked(tmp_path: Path) -> None:
     assert load(file, max_bytes=5).content.endswith("12345")
 
 
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="there is no /proc")
+def test_a_file_that_says_nothing_of_its_size_is_read_no_further_either() -> None:
+    with pytest.raises(DocumentError, match=r"/proc/meminfo has more bytes than it says; 10 are read at most"):
+        load_text("/proc/meminfo", max_bytes=10)
+
+
+def test_white_space_within_a_cell_stays_unless_it_ends_lines() -> None:
+    spaces = " " * 300_000
+
+    assert table([["a \r\n\n b\u2028c"]]) == "| a b c |\n| --- |"
+    assert table([[f"a{spaces}b"]]) == f"| a{spaces}b |\n| --- |"
+
+
 @pytest.mark.parametrize("name", ["a.txt", "a.md", "a.csv", "a.tsv", "a.docx", "a.xlsx", "a.html", "a.pdf"])
 def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(FileNotFoundError, match=rf"no document at .*{name}"):
