@@ -106,10 +106,11 @@ WITH RECURSIVE queueing AS (
 )
 UPDATE agents_run r
 SET status = CASE r.status WHEN 'queued' THEN 'running' ELSE r.status END,
-    lease_owner = %(owner)s, lease_until = now() + make_interval(secs => %(lease)s),
+    -- The transaction may have begun before there was this run, and have waited for its turn.
+    lease_owner = %(owner)s, lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
     -- Who gives a run back takes its name off; a name that is still there is a dead worker's.
     crashes = r.crashes + (r.status <> 'queued' AND r.lease_owner <> '')::int,
-    fence = r.fence + 1, attempt = r.attempt + 1, started_at = coalesce(r.started_at, now())
+    fence = r.fence + 1, attempt = r.attempt + 1, started_at = coalesce(r.started_at, clock_timestamp())
 FROM next WHERE r.id = next.id
 RETURNING r.id, r.tenant_id, r.version_id, r.fence, r.attempt, r.crashes, r.status, r.last_seq, r.user_id,
           r.session_id, r.input, r.output_schema, r.metadata, coalesce(r.heard_until, r.created_at),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from agents import services, worker
@@ -178,6 +180,27 @@ def test_a_claim_says_how_long_is_left(acme: Any) -> None:
 
     assert 3000 < claims[limited.pk].seconds_left <= 3600
     assert claims[free.pk].seconds_left is None
+
+
+def test_a_run_has_not_begun_before_it_was_accepted(committed_db: None, acme: Any) -> None:
+    """Also when who claims it opened the transaction before."""
+    acme.agent()
+    with tenancy.scheduler_scope():
+        with ThreadPoolExecutor(1) as elsewhere:
+            run = elsewhere.submit(_accepted, acme).result()
+        claims = services.claim_runs(owner="test", limit=1000, lease_seconds=60)
+    assert run.pk in {claim.run_id for claim in claims}
+
+    with acme.scope():
+        run = Run.objects.get(pk=run.pk)
+    assert run.created_at <= run.started_at
+
+
+def _accepted(place: Any) -> Run:
+    try:
+        return place.run()
+    finally:
+        connection.close()
 
 
 def test_a_worker_does_what_is_due_before_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
