@@ -20,6 +20,7 @@ COMMON_FROM = 64  # with fewer texts nothing counts as common
 COMMON_WINDOW = 16  # of a common word, so many occurrences are scored
 
 _WORD = re.compile(r"[^\W_]{2,}")
+_GAPS = {code: " " for code in range(128) if not chr(code).isalnum()}
 _FILLERS = """
 an and any are as at be been but by can could did do does for from had has have he her him his how if in is it its just
 me my of on or our she should so some tell than that the their them then there they this to us was we were what when
@@ -30,7 +31,10 @@ _STOP = frozenset(_FILLERS.split())
 
 def words(text: str) -> list[str]:
     """The words of a text that are worth searching for: lower case, two characters or more, no filler words."""
-    return [word for word in _WORD.findall(text.casefold()) if word not in _STOP]
+    folded = text.casefold()
+    if folded.isascii():  # the same in a fraction of the time
+        return [word for word in folded.translate(_GAPS).split() if len(word) > 1 and word not in _STOP]
+    return [word for word in _WORD.findall(folded) if word not in _STOP]
 
 
 def plan(counts: Mapping[str, int], *, texts: int, limit: int) -> list[tuple[str, int]]:

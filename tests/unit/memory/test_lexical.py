@@ -1,3 +1,6 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
 from memory.core.lexical import BUDGET, LexicalIndex, words
 
 
@@ -15,6 +18,11 @@ def best(made: LexicalIndex, query: str) -> int:
 
 def test_words_are_lower_case_without_fillers() -> None:
     assert words("What IS the works_at of Çelik-42?") == ["works", "çelik", "42"]
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_words_are_the_same_whether_or_not_a_letter_of_another_script_follows(text: str) -> None:
+    assert [*words(text), "çelik"] == words(f"{text} Çelik")
 
 
 def test_a_rare_word_counts_more_than_a_common_one() -> None:
