@@ -115,6 +115,7 @@ class _Hold:
 
 
 _Books = tuple[tuple[_Limits, _Account], ...]
+_FINE = BudgetStatus.ok_()
 _UNKNOWN = Estimate(input_tokens=0, max_output_tokens=0)
 
 
@@ -174,13 +175,15 @@ class StandardBudget:
 
     async def reserve(self, estimate: Estimate | None, *, user_id: str | None = None) -> Reservation | BudgetStatus:
         """Take the worst case of a call out of what is left; None stands for a call of unknown size."""
+        if answer := self._try_to_reserve(estimate, user_id):
+            return answer
         with anyio.move_on_after(PATIENCE_SECONDS):
-            while True:
-                if answer := self._try_to_reserve(estimate, user_id):
-                    return answer
+            while not answer:
                 settled = anyio.Event()
                 self._waiting.append(settled)
                 await settled.wait()
+                answer = self._try_to_reserve(estimate, user_id)
+            return answer
         return BudgetStatus.blocked_(f"calls in flight held the rest for {PATIENCE_SECONDS:.0f} s")
 
     async def settle(self, reservation: Reservation, actual: Usage | None) -> None:
@@ -266,7 +269,7 @@ class StandardBudget:
                     scope = "" if limits is self._limits else "per-user "
                     label = "cost" if name == "cost_usd" else name.replace("_", " ")
                     return BudgetStatus.warn_(f"{scope}{label} at {100 * used / limit:.0f}%")
-        return BudgetStatus.ok_()
+        return _FINE
 
     def _opened(self, user_id: str | None) -> _Account:
         """The account of a user who spends now."""

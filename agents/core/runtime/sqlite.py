@@ -100,9 +100,8 @@ class SqliteJournalStore(JournalStore):
 
     async def begin(self, runs: Sequence[JournaledRun], appends: Sequence[Append[str]]) -> AbstractSet[str]:
         def begin(connection: sqlite3.Connection) -> AbstractSet[str]:
-            for run in runs:
-                _open(connection, run)
-            return _append(connection, appends)
+            begun = {run.id for run in runs if _insert(connection, run, attempt=1)}
+            return _append(connection, [append for append in appends if not append.begins or append.run_id in begun])
 
         return await self._unit(begin, on_disk=any(append.records for append in appends))
 
@@ -200,12 +199,19 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
     connection.execute("COMMIT")
 
 
-def _open(connection: sqlite3.Connection, run: JournaledRun) -> int:
-    connection.execute(
-        "INSERT INTO loom_run (id, user_id, session_id, input, resumable, started_at) VALUES (?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (id) DO NOTHING",
-        (run.id, run.user_id, run.session_id, json.dumps(written(run.input)), run.resumable, time.time()),
+def _insert(connection: sqlite3.Connection, run: JournaledRun, *, attempt: int) -> bool:
+    """Write a run down, unless there is one of this id."""
+    row = (run.id, run.user_id, run.session_id, json.dumps(written(run.input)), run.resumable, attempt, time.time())
+    done = connection.execute(
+        "INSERT INTO loom_run (id, user_id, session_id, input, resumable, attempt, started_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+        row,
     )
+    return bool(done.rowcount)
+
+
+def _open(connection: sqlite3.Connection, run: JournaledRun) -> int:
+    _insert(connection, run, attempt=0)
     *columns, ended, attempt = connection.execute(
         "UPDATE loom_run SET attempt = attempt + 1 WHERE id = ?"
         " RETURNING id, user_id, session_id, input, resumable, ended, attempt",
@@ -218,11 +224,7 @@ def _open(connection: sqlite3.Connection, run: JournaledRun) -> int:
 def _append(connection: sqlite3.Connection, appends: Sequence[Append[str]]) -> set[str]:
     held = set()
     for append in appends:
-        changed = connection.execute(
-            "UPDATE loom_run SET ended = ended OR :ends WHERE id = :id AND (:fence IS NULL OR attempt = :fence)",
-            {"id": append.run_id, "fence": append.fence, "ends": append.ends},
-        )
-        if not changed.rowcount:
+        if not _holds(connection, append):
             continue
         held.add(append.run_id)
         now = time.time()
@@ -234,11 +236,20 @@ def _append(connection: sqlite3.Connection, appends: Sequence[Append[str]]) -> s
                 for r, p in zip(append.records, packed, strict=True)
             ],
         )
-        connection.executemany(
-            "INSERT INTO loom_blob (run_id, sha256, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-            [(append.run_id, digest, body) for p in packed for digest, body in p.blobs.items()],
-        )
+        if blobs := [(append.run_id, digest, body) for p in packed for digest, body in p.blobs.items()]:
+            connection.executemany(
+                "INSERT INTO loom_blob (run_id, sha256, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", blobs
+            )
     return held
+
+
+def _holds(connection: sqlite3.Connection, append: Append[str]) -> bool:
+    """Whether the run is held as the append says; with its last records, it has ended from now on."""
+    asked = {"id": append.run_id, "fence": append.fence}
+    its = "id = :id AND (:fence IS NULL OR attempt = :fence)"
+    if append.ends:
+        return bool(connection.execute(f"UPDATE loom_run SET ended = 1 WHERE {its}", asked).rowcount)  # noqa: S608
+    return connection.execute(f"SELECT 1 FROM loom_run WHERE {its}", asked).fetchone() is not None  # noqa: S608
 
 
 def _read(connection: sqlite3.Connection, run_id: str, step_name: str | None) -> list[Row]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import sys
 import threading
 import time
@@ -213,7 +213,7 @@ def _trace_id(parent: Span | None, attributes: Mapping[str, Any]) -> str:
 
 
 def _new_id(size: int) -> str:
-    return secrets.token_hex(size)
+    return os.urandom(size).hex()
 
 
 def _listed(attributes: Mapping[str, Any]) -> str:
