@@ -107,7 +107,7 @@ class _Files:
     """The files of one log, in blocking calls, for the threads of one process."""
 
     def __init__(self, path: Path, secret: str) -> None:
-        self._path = path
+        self._path, self._name = path, str(path)
         self._given_secret = secret
         self._secret = secret
         self._threads = threading.Lock()
@@ -148,9 +148,10 @@ class _Files:
 
     def _catch_up(self) -> None:
         """Be at the end of the file that has the log's name now, whoever wrote or rotated it in the meantime."""
-        if self._fd < 0 or _inode(self._path) != self._inode:
+        inode, size = _inode_and_size(self._name)
+        if self._fd < 0 or inode != self._inode:
             self._open()
-        size = os.fstat(self._fd).st_size
+            size = os.fstat(self._fd).st_size
         if size == self._size:
             return
         kept, tail = _read_head(self._lock_fd, self._secret), self._read_tail(size)
@@ -164,7 +165,7 @@ class _Files:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._inode = _inode(self._path)
+        self._inode, _ = _inode_and_size(self._name)
         self._size = -1
 
     def _read_tail(self, size: int) -> Head:
@@ -298,12 +299,12 @@ def _write_all(fd: int, data: bytes) -> None:
         data = data[os.write(fd, data) :]
 
 
-def _inode(path: Path) -> tuple[int, int]:
+def _inode_and_size(path: str) -> tuple[tuple[int, int], int]:
     try:
         found = os.stat(path)
     except FileNotFoundError:
-        return 0, 0
-    return found.st_dev, found.st_ino
+        return (0, 0), 0
+    return (found.st_dev, found.st_ino), found.st_size
 
 
 def _head_bytes(head: Head, secret: str) -> bytes:

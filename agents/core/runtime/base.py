@@ -65,14 +65,15 @@ class Signals:
     def __init__(self, delivered: Iterable[tuple[str, Any]] = ()) -> None:
         self._payloads: dict[str, list[Any]] = defaultdict(list)
         self._taken: dict[str, int] = defaultdict(int)
-        self._news = anyio.Event()
+        self._news: anyio.Event | None = None  # while somebody waits
         for name, payload in delivered:
             self._payloads[name].append(payload)
 
     def add(self, name: str, payload: Any) -> None:
         self._payloads[name].append(payload)
-        self._news.set()
-        self._news = anyio.Event()
+        if self._news is not None:
+            self._news.set()
+            self._news = None
 
     def all(self, name: str) -> list[Any]:
         """Every payload of this name, taken or not."""
@@ -81,6 +82,7 @@ class Signals:
     async def wait(self, name: str) -> Any:
         """The next payload of this name that nobody has taken."""
         while len(self._payloads.get(name, ())) <= self._taken[name]:
+            self._news = self._news or anyio.Event()
             await self._news.wait()
         self._taken[name] += 1
         return self._payloads[name][self._taken[name] - 1]

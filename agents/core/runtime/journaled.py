@@ -205,8 +205,9 @@ class JournaledRuntime:
             await opened.journal.flush()
         finally:
             _entered.set(before)
-            with anyio.CancelScope(shield=True):  # what has been done must still be written
-                await opened.journal.settle()
+            if not opened.journal.is_settled:
+                with anyio.CancelScope(shield=True):  # what has been done must still be written
+                    await opened.journal.settle()
             opened.entered -= 1
             if not opened.entered and here.opened.get(opened.run.id) is opened:
                 del here.opened[opened.run.id]

@@ -111,6 +111,11 @@ class StoredJournal(Generic[RunId]):
     def is_refused(self) -> bool:
         return self._refused is not None
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that was posted is on disk or refused."""
+        return self._confirmed == self._posted or self.is_refused
+
     def begin(self) -> None:
         """Write down that the run is there, with whatever is posted until that is written."""
         self._begins = True
@@ -132,7 +137,7 @@ class StoredJournal(Generic[RunId]):
             raise self._refused
 
     async def settle(self) -> None:
-        """Return when all that was posted is on disk or refused."""
+        """Return when all that has been posted by now is on disk or refused."""
         goal = self._posted
         while self._confirmed < goal and self._refused is None:
             self._changed = self._changed or anyio.Event()
