@@ -1,11 +1,13 @@
-"""Where functions that are not async run: in a thread, or in the thread of the transaction they belong to."""
+"""Where functions that are not async run: in a thread, in one's own, or in that of the transaction they belong to."""
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -40,17 +42,42 @@ async def in_thread(function: Callable[[], Any]) -> Any:
     return await anyio.to_thread.run_sync(function, abandon_on_cancel=True)
 
 
-async def outcome(future: Future[T]) -> T:
-    """What a thread of one's own comes to. It takes half as long as having anyio find one."""
-    done, post = anyio.Event(), poster()
+class OwnThread:
+    """A thread that does one thing after the other, for whatever event loop asks. It ends when nobody has it any more.
 
-    def tell(_: object) -> None:
-        with suppress(RuntimeError):  # the loop has ended
-            post(done.set)
+    Handing work to it and hearing of its end takes a third of what anyio takes to find a thread. Work that is not
+    waited for any longer is done all the same.
+    """
 
-    future.add_done_callback(tell)
-    await done.wait()
-    return future.result()
+    def __init__(self, name: str) -> None:
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        threading.Thread(target=_work_off, args=(self._work,), name=name, daemon=True).start()
+        weakref.finalize(self, self._work.put, None)
+
+    async def do(self, work: Callable[[], T]) -> T:
+        done, post = anyio.Event(), poster()
+        value: T
+        failure: BaseException | None = None
+
+        def do() -> None:
+            nonlocal value, failure
+            try:
+                value = work()
+            except BaseException as error:
+                failure = error
+            with suppress(RuntimeError):  # the loop has ended
+                post(done.set)
+
+        self._work.put(do)
+        await done.wait()
+        if failure is not None:
+            raise failure
+        return value
+
+
+def _work_off(queue: SimpleQueue[Callable[[], None] | None]) -> None:
+    while (work := queue.get()) is not None:
+        work()
 
 
 def poster() -> Callable[..., object]:

@@ -7,6 +7,8 @@ import json
 import os
 import pickle
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -39,6 +41,7 @@ from memory.core.backends.in_memory import InMemoryMemory
 from tests.contract.durable import new_place, new_schema, opened
 
 KINDS = ["memory", "sqlite", "postgres"]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(params=KINDS)
@@ -830,6 +833,32 @@ async def test_tools_that_block_every_thread_do_not_hold_up_the_journal(tmp_path
                 await runtime.step("pay", Counted(), 1)
         release.set()
     await runtime.aclose()
+
+
+_FORKING = """
+import os, sys, anyio
+from agents.core.agent import Agent
+from agents.core.llm.echo import EchoModel
+from agents.core.runtime.sqlite import SqliteRuntime
+
+echo = Agent("x", model=EchoModel(), runtime=SqliteRuntime(sys.argv[1]))
+anyio.run(echo.run, "before")
+if (child := os.fork()) == 0:
+    anyio.run(echo.run, "in the child")
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+anyio.run(echo.run, "after")
+"""
+
+
+def test_a_forked_child_has_a_connection_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    subprocess.run([sys.executable, "-c", _FORKING, str(path)], cwd=ROOT, check=True, timeout=60)
+
+    with sqlite3.connect(path) as connection:
+        runs = connection.execute("SELECT input, ended FROM loom_run ORDER BY place").fetchall()
+    connection.close()
+    assert runs == [('"before"', 1), ('"in the child"', 1), ('"after"', 1)]
 
 
 async def test_journal_rows_are_json_with_a_version(tmp_path: Path) -> None:

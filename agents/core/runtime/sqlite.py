@@ -8,7 +8,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +25,7 @@ from agents.core.runtime.store import (
 )
 from agents.core.runtime.writer import Append
 from agents.core.runtime.written import written
-from agents.core.threads import outcome
+from agents.core.threads import OwnThread
 from loom.errors import RuntimeJournalError, Unavailable
 
 DEFAULT_PATH = "loom-runtime.db"
@@ -86,7 +85,7 @@ class SqliteJournalStore(JournalStore):
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         # One thread is ours, whatever event loop asks; tools that block all others cannot hold up the journal.
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread: OwnThread | None = None
         self._connection: sqlite3.Connection | None = None
         self._pid = 0  # of the process that both are for
 
@@ -122,10 +121,7 @@ class SqliteJournalStore(JournalStore):
         return await self._unit(lambda connection: _forget(connection, user_id, session_id))
 
     async def aclose(self) -> None:
-        thread = self._own_thread()
-        await outcome(thread.submit(self._close))
-        thread.shutdown(wait=False)
-        self._thread = None
+        await self._own_thread().do(self._close)
 
     # --- the thread ---------------------------------------------------------------------------------------------------
 
@@ -142,16 +138,16 @@ class SqliteJournalStore(JournalStore):
                 return work(connection)
 
         try:
-            return await outcome(self._own_thread().submit(on_thread))
+            return await self._own_thread().do(on_thread)
         except (sqlite3.Error, OSError) as error:
             raise Unavailable(f"the journal {self._path} cannot be used: {error}", path=str(self._path)) from error
 
-    def _own_thread(self) -> ThreadPoolExecutor:
+    def _own_thread(self) -> OwnThread:
         if self._pid != os.getpid():  # a child of fork has no thread, and must not touch its parent's connection
             _inherited.append(self._connection)
             self._pid, self._thread, self._connection = os.getpid(), None, None
         if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="loom-journal")
+            self._thread = OwnThread("loom-journal")
         return self._thread
 
     def _connected(self) -> sqlite3.Connection:
