@@ -47,14 +47,15 @@ def tenant_group(tenant_id: UUID) -> str:
 
 
 class Nudges:
-    """What a process tells the watchers of its runs: the first word at once, and what follows closely gathered into one
-    round trip to Redis. `start` starts a task.
+    """What a process tells the watchers of its runs: the first word and each change of a status at once, and what else
+    follows closely gathered into one round trip to Redis. `start` starts a task.
     """
 
     def __init__(self, start: Callable[[Work], object]) -> None:
         self._start = start
         self._reached: dict[str, int] = {}
         self._changes: list[Message] = []
+        self._hurry = anyio.Event()
         self._busy = False
 
     def add(self, tenant_id: UUID, run_id: UUID, seq: int, kind: str) -> None:
@@ -62,6 +63,7 @@ class Nudges:
         self._reached[run_group(tenant_id, run_id)] = seq
         if kind in _STATUS:
             self._changes.append(_change(tenant_id, run_id, _STATUS[kind]))
+            self._hurry.set()
         if not self._busy:
             self._busy = True
             self._start(self._publish)
@@ -70,9 +72,10 @@ class Nudges:
         try:
             while self._reached:
                 messages = [_reach(group, seq) for group, seq in self._reached.items()] + self._changes
-                self._reached, self._changes = {}, []
+                self._reached, self._changes, self._hurry = {}, [], anyio.Event()
                 await _tell(messages)
-                await anyio.sleep(GATHER_SECONDS)
+                with anyio.move_on_after(GATHER_SECONDS):
+                    await self._hurry.wait()
         finally:
             self._busy = False
 

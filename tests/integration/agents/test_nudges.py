@@ -56,6 +56,22 @@ async def test_a_first_nudge_goes_at_once_and_those_that_follow_closely_together
     assert [redis.told(run) for run in runs[1:]] == [[4]] * 99
 
 
+async def test_an_end_waits_for_nothing_to_go_with_it(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nudges, "GATHER_SECONDS", 3600)
+    run = uuid4()
+    async with anyio.create_task_group() as group:
+        told = Nudges(group.start_soon)
+        told.add(ACME, run, 1, Kind.RUN_RESUMED)
+        await anyio.wait_all_tasks_blocked()
+        told.add(ACME, run, 2, NOTE)
+        await anyio.wait_all_tasks_blocked()
+        assert redis.told(run) == [1]
+        told.add(ACME, run, 3, Kind.RUN_SUCCEEDED)
+        await anyio.wait_all_tasks_blocked()
+        assert redis.told(run) == [1, 3]
+        group.cancel_scope.cancel()
+
+
 async def test_what_is_said_while_redis_is_slow_is_told_when_it_answers(redis: Redis) -> None:
     run = uuid4()
     redis.open = anyio.Event()
