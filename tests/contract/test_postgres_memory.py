@@ -7,18 +7,22 @@ import gc
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import anyio
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import AsyncConnectionPool
 
 from agents.core.agent import Agent
 from loom.errors import ConfigError, Invalid, MemoryStoreError
 from loomsite.ports import free_port
+from memory.core.backends.in_memory import InMemoryMemory
 from memory.core.backends.postgres.facts import PostgresFactStore
 from memory.core.backends.postgres.memory import PostgresMemory
 from memory.core.embedders import HashEmbedder
@@ -70,6 +74,8 @@ async def main(dsn):
 anyio.run(main, sys.argv[1])
 """
 
+START = datetime(2026, 3, 1, tzinfo=UTC)
+APPLICATION = "a memory under test"
 CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
 
 
@@ -86,7 +92,7 @@ class Sized(HashEmbedder):
 
 @pytest.fixture
 async def memory() -> AsyncIterator[PostgresMemory]:
-    memory = await made(new_schema())
+    memory = await made(make_conninfo(new_schema(), application_name=APPLICATION))
     yield memory
     await memory.aclose()
 
@@ -156,6 +162,18 @@ def test_several_processes_use_a_fresh_database_at_once_and_nothing_is_lost() ->
     assert (episodes, facts, log) == (30, 30, "x" * 30)
 
 
+async def test_memories_that_make_their_tables_at_the_same_moment_do_not_disturb_one_another() -> None:
+    with fresh_database() as dsn:
+        memories = [await PostgresMemory.connect(dsn, embedder=HashEmbedder(8), with_facts=True) for _ in range(8)]
+        try:
+            async with anyio.create_task_group() as tasks:
+                for each in memories:
+                    tasks.start_soon(each.init_schema)
+        finally:
+            for each in memories:
+                await each.aclose()
+
+
 async def test_a_memory_whose_tables_are_there_is_used_by_a_role_that_may_not_make_any(memory: PostgresMemory) -> None:
     with fresh_database() as dsn, guest(dsn) as guest_dsn:
         await (await made(dsn, embedder=HashEmbedder(8))).aclose()
@@ -205,7 +223,7 @@ async def test_the_statements_of_a_schema_make_it_and_may_be_run_again() -> None
 
 
 def make_options(dsn: str) -> str:
-    return str(psycopg.conninfo.conninfo_to_dict(dsn)["options"])
+    return str(conninfo_to_dict(dsn)["options"])
 
 
 async def test_a_database_that_is_away_is_named_without_its_password_and_used_when_it_is_there() -> None:
@@ -231,6 +249,15 @@ async def test_nobody_waits_for_a_server_that_refuses() -> None:
         await PostgresMemory.connect(f"postgresql://ann@127.0.0.1:{free_port()}/app")
 
 
+async def test_connections_that_a_server_has_closed_are_not_used(memory: PostgresMemory) -> None:
+    await memory.remember(episode("tea"))
+    with psycopg.connect(new_schema(), autocommit=True) as connection:
+        ours = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
+        connection.execute(ours, (APPLICATION,))
+
+    assert len(await memory.recall("tea", user_id="ann")) == 1
+
+
 async def test_memories_that_are_dropped_leave_neither_connections_nor_tasks() -> None:
     with fresh_database() as dsn:
         before = len(asyncio.all_tasks())
@@ -246,31 +273,36 @@ async def test_memories_that_are_dropped_leave_neither_connections_nor_tasks() -
 # neighbors
 
 
-async def test_what_is_in_one_namespace_is_neither_seen_nor_erased_in_another(memory: PostgresMemory) -> None:
-    other = PostgresMemory(
-        memory._database._pool,
-        namespace="globex",
-        fact_store=PostgresFactStore(memory._database._pool, namespace="globex"),
-    )
-    for each, city in ((memory, "Rome"), (other, "Oslo")):
-        await each.remember(episode(f"I live in {city}", id="ep_1"))
-        await each.update_block("profile", city, user_id="ann")
-        await facts_of(each).append(fact(city, id="fact_1", sources=["ep_1"]))
+async def test_what_is_in_one_namespace_is_neither_seen_nor_erased_in_another() -> None:
+    async with AsyncConnectionPool(new_schema(), min_size=1, max_size=2, open=False) as pool:
+        memory, other = (
+            PostgresMemory(pool, namespace=name, fact_store=PostgresFactStore(pool, namespace=name))
+            for name in ("acme", "globex")
+        )
+        await memory.init_schema()
+        for each, city, year in ((memory, "Rome", 2022), (other, "Oslo", 2020)):
+            await each.remember(episode(f"I live in {city}", id="ep_1"))
+            await each.update_block("profile", city, user_id="ann")
+            await facts_of(each).append(fact(city, sources=["ep_1"], valid_from=START.replace(year=year)))
 
-    assert [each.object for each in await memory.recall_facts("ann lives in", user_id="ann")] == ["Rome"]
-    assert [each.object for each in await facts_of(other).all_facts()] == ["Oslo"]
-    assert (await facts_of(memory).query(user_id="ann"))[0].valid_until is None
-    assert await other.forget(user_id="ann") == 2
+        assert [each.input for each in await memory.recall("live", user_id="ann")] == ["I live in Rome"]
+        assert [each.object for each in await memory.recall_facts("ann lives in", user_id="ann")] == ["Rome"]
+        assert [(each.object, each.valid_until) for each in await facts_of(other).all_facts()] == [("Oslo", None)]
 
-    export = await memory.export(user_id="ann")
-    assert [each.input for each in export.episodes] == ["I live in Rome"]
-    assert [each.object for each in export.facts] == ["Rome"]
-    assert [each.content for each in export.blocks] == ["Rome"]
-    assert (await other.export(user_id="ann")).model_dump(include={"episodes", "facts", "blocks"}) == {
-        "episodes": [],
-        "facts": [],
-        "blocks": [],
-    }
+        assert await other.forget(user_id="ann") == 2
+
+        left, gone = await memory.export(user_id="ann"), await other.export(user_id="ann")
+        assert [each.input for each in left.episodes] == ["I live in Rome"]
+        assert [each.object for each in left.facts] == ["Rome"]
+        assert [each.content for each in left.blocks] == ["Rome"]
+        assert (gone.episodes, gone.facts, gone.blocks) == ([], [], [])
+
+
+def test_a_namespace_has_a_name() -> None:
+    with pytest.raises(ConfigError, match="the namespace of a memory has a name"):
+        PostgresMemory(None, namespace="")
+    with pytest.raises(ConfigError, match="the namespace of facts has a name"):
+        PostgresFactStore(None, namespace="")
 
 
 async def test_facts_that_arrive_together_leave_one_that_holds(memory: PostgresMemory) -> None:
@@ -320,6 +352,33 @@ async def test_an_episode_of_megabytes_is_kept_and_found(memory: PostgresMemory)
     await memory.remember(episode("passport " + "x" * 1_000_000 + " " + " ".join(f"w{n}" for n in range(200_000))))
 
     assert len(await memory.recall("passport", user_id="ann")) == 1
+
+
+# words
+
+WORDS = st.sampled_from(["tea", "green", "Green", "mate", "the", "passport", "tea!", "a", "ünï", "漢字", "x1"])
+TEXTS = st.lists(WORDS, max_size=8).map(" ".join)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(histories=st.lists(st.tuples(st.sampled_from(["ann", "ben"]), TEXTS), max_size=12), query=TEXTS)
+async def test_words_find_here_what_they_find_in_any_memory(
+    memory: PostgresMemory, histories: list[tuple[str, str]], query: str
+) -> None:
+    other = InMemoryMemory()
+    for user in ("ann", "ben"):
+        await memory.forget(user_id=user)
+    for day, (user, text) in enumerate(histories):
+        kept = Episode(session_id="s", user_id=user, input=text, output="", occurred_at=START + timedelta(days=day))
+        await memory.remember(kept)
+        await other.remember(kept)
+
+    found = await memory.recall_scored(query, user_id="ann", limit=20)
+    wanted = await other.recall_scored(query, user_id="ann", limit=20)
+
+    scores = {match.episode.id: match.score for match in wanted}
+    assert {match.episode.id: match.score for match in found} == pytest.approx(scores)
+    assert [match.score for match in found] == sorted((match.score for match in found), reverse=True)
 
 
 # vectors

@@ -48,7 +48,12 @@ class Database:
 
         parts = check_dsn(dsn)
         pool: Any = AsyncConnectionPool(
-            dsn, min_size=min_size, max_size=max_size, open=False, kwargs={"autocommit": True}
+            dsn,
+            min_size=min_size,
+            max_size=max_size,
+            open=False,
+            kwargs={"autocommit": True},
+            check=AsyncConnectionPool.check_connection,  # a server that was restarted is used again at once
         )
         try:
             # A pool tries again and again and then tells nobody why.
