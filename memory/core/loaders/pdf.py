@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loom.errors import Unavailable
 from memory.core.extras import MissingPackage, imported, is_there, missing
 from memory.core.loaders import pdfium
 from memory.core.loaders.base import MAX_BYTES, Document, file_at
@@ -17,6 +18,8 @@ STRATEGIES = ("fast", "hi_res", "ocr_only")
 NO_TEXT = "(no extractable text)"
 DEFAULT = "unstructured"
 LIGHT = "pypdfium2"
+
+_LANGUAGE_MODEL = "en_core_web_sm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ def _check(backend: str, strategy: str) -> None:
 
 def _unstructured(file: Path, strategy: str, languages: list[str] | None) -> Pages:
     os.environ.setdefault("SCARF_NO_ANALYTICS", "true")  # else it reports every use to its maker
+    os.environ.setdefault("UNSTRUCTURED_DISABLE_NOTICE", "1")  # else it prints an advertisement
     try:
         parser = imported("unstructured.partition.pdf", extra="loader-pdf")
     except MissingPackage as error:
@@ -91,6 +95,8 @@ def _unstructured(file: Path, strategy: str, languages: list[str] | None) -> Pag
         elements = parser.partition_pdf(filename=str(file), strategy=strategy, languages=languages)
     except ImportError as error:  # it looks for some of its packages only when it needs them
         raise missing("unstructured", "loader-pdf", str(error)) from error
+    if not elements and is_there("spacy") and not is_there(_LANGUAGE_MODEL):  # it then finds nothing, and says nothing
+        raise Unavailable(f"unstructured could not fetch its language model {_LANGUAGE_MODEL}: it is on GitHub")
     texts: list[list[str]] = []
     for element in elements:
         number = max(getattr(element.metadata, "page_number", None) or len(texts), 1)

@@ -239,7 +239,7 @@ def test_unstructured_is_asked_with_strategy_and_languages_and_its_elements_are_
 def test_unstructured_reports_nothing_to_its_maker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
-    monkeypatch.setenv("SCARF_NO_ANALYTICS", "")
+    monkeypatch.setenv("SCARF_NO_ANALYTICS", "")  # so that it is put back as it was
     monkeypatch.delenv("SCARF_NO_ANALYTICS")
     seen: list[str | None] = []
     stand_in(
@@ -252,6 +252,19 @@ def test_unstructured_reports_nothing_to_its_maker(tmp_path: Path, monkeypatch: 
 
     assert seen == ["true"]
     assert document.content == "# rules\n\n(no extractable text)"
+
+
+def test_a_language_model_that_unstructured_could_not_fetch_is_no_empty_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, "unstructured.partition.pdf", partition_pdf=lambda **given: [])
+    stand_in(monkeypatch, "spacy")
+    monkeypatch.setitem(sys.modules, "en_core_web_sm", None)
+
+    with pytest.warns(RuntimeWarning, match=r"could not fetch its language model en_core_web_sm"):
+        assert "language model" in load_pdf(pdf(tmp_path, "")).metadata["extraction_error"]
+    stand_in(monkeypatch, "en_core_web_sm")
+    assert load_pdf(pdf(tmp_path, "")).content == "# rules\n\n(no extractable text)"
 
 
 @pytest.mark.parametrize(
