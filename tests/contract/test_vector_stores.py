@@ -347,7 +347,7 @@ FILTERS = st.recursive(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(metadatas=st.lists(METADATA, max_size=4), filters=st.lists(FILTERS, min_size=1, max_size=4))
 async def test_whatever_is_asked_of_whatever_metadata_the_answer_is_that_of_matches_filter(
     make: Maker, metadatas: list[dict[str, Any]], filters: list[dict[str, Any]]

@@ -144,7 +144,8 @@ class FAISSVectorStore:
                 return self._hits((int(place) for place in places[0] if place >= 0), query[0])
 
             def everything() -> list[Hit]:
-                return self._hits(self._rows.places.values(), query[0])
+                rows, places = self._rows.rows, self._rows.places.values()
+                return self._hits((n for n in places if fits is None or fits(rows[n][1].metadata)), query[0])
 
             total = len(self._rows)
             return nearest(ask, everything, total=total, k=k, fits=fits, diversity=diversity)
