@@ -157,7 +157,7 @@ class PostgresVectorStore:
 
     async def delete(self, ids: list[str]) -> None:
         if await self._is_there():
-            async with (await self._database.get()).transaction() as connection:
+            async with (await self._database.get()).connection() as connection:
                 await connection.execute(_DELETE.format(**self._parts()), {"ids": list(ids)})
 
     async def get_by_ids(self, ids: list[str]) -> list[Chunk]:
@@ -230,7 +230,7 @@ class PostgresVectorStore:
     async def _is_there(self) -> bool:
         """Whether the table is there. Raises ValueError when it keeps vectors of other dimensions."""
         if not self._is_made:
-            async with (await self._database.get()).transaction() as connection:
+            async with (await self._database.get()).connection() as connection:
                 found = await connection.execute(_DIMENSIONS, {"table": self._parts()["table"]})
                 row = await found.fetchone()
             if row is not None and row[0] != self._dimensions:

@@ -77,15 +77,13 @@ class Database:
         return self._pool is other._pool
 
     @asynccontextmanager
-    async def transaction(self, *, searching: bool = False) -> AsyncIterator[Any]:
-        """A connection for one transaction; with `searching`, one that is set up for searches and knows pgvector."""
+    async def connection(self) -> AsyncIterator[Any]:
+        """A connection for one statement, which is a transaction of its own."""
         import psycopg
         from psycopg_pool import PoolClosed, PoolTimeout
 
         try:
-            async with self._pool.connection(timeout=_PATIENCE_SECONDS) as connection, connection.transaction():
-                if searching:
-                    await connection.execute(_SEARCHING)
+            async with self._pool.connection(timeout=_PATIENCE_SECONDS) as connection:
                 yield connection
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedObject) as error:
             missing = error.diag.message_primary
@@ -95,9 +93,17 @@ class Database:
         except (psycopg.Error, PoolTimeout, PoolClosed) as error:
             raise MemoryStoreError(f"PostgreSQL cannot be used: {error}") from error
 
+    @asynccontextmanager
+    async def transaction(self, *, searching: bool = False) -> AsyncIterator[Any]:
+        """A connection for one transaction; with `searching`, one that is set up for searches and knows pgvector."""
+        async with self.connection() as connection, connection.transaction():
+            if searching:
+                await connection.execute(_SEARCHING)
+            yield connection
+
     async def make(self, names: Sequence[str], dimensions: int | None) -> None:
         """Make tables, with vectors of a size in those that are searched, unless all is there."""
-        async with self.transaction() as connection:
+        async with self.connection() as connection:
             there = await _are_there(connection, names, dimensions)
         if not there:
             await self.define(tables.statements(names, dimensions), vectors=dimensions is not None)

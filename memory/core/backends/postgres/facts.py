@@ -166,7 +166,7 @@ class PostgresFactStore:
             "at": None if valid_at is None else as_utc(valid_at),
             "limit": max(limit, 0),
         }
-        async with self.database.transaction() as connection:
+        async with self.database.connection() as connection:
             return _read(await _rows(connection, _FIND, {**scope(self._namespace, user_id), **asked}))
 
     async def recall_text(
@@ -186,13 +186,13 @@ class PostgresFactStore:
         return _read((row.body,) for row in found)
 
     async def count(self, *, user_id: str | None = None) -> int:
-        async with self.database.transaction() as connection:
+        async with self.database.connection() as connection:
             [(count,)] = await _rows(connection, _COUNT, scope(self._namespace, user_id))
         return int(count)
 
     async def all_facts(self) -> list[Fact]:
         """The facts of all users of the namespace."""
-        async with self.database.transaction() as connection:
+        async with self.database.connection() as connection:
             return _read(await _rows(connection, _EVERYTHING, (self._namespace,)))
 
     async def forget(
@@ -206,7 +206,7 @@ class PostgresFactStore:
 
     async def _check_isolation(self, user_id: str | None) -> None:
         if user_id is None:
-            async with self.database.transaction() as connection:
+            async with self.database.connection() as connection:
                 [(there,)] = await _rows(connection, _HAS_NAMED, (self._namespace,))
             warn_unless_isolated(user_id, named_users=bool(there))
 

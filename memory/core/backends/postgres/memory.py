@@ -111,7 +111,7 @@ class PostgresMemory:
             await facts.init_schema()
 
     async def working(self, *, user_id: str | None = None) -> list[MemoryBlock]:
-        async with self._database.transaction() as connection:
+        async with self._database.connection() as connection:
             return await _blocks(connection, self._scope(user_id))
 
     async def update_block(self, name: str, content: str, *, user_id: str | None = None) -> None:
@@ -183,7 +183,7 @@ class PostgresMemory:
         return 0
 
     async def session_messages(self, session_id: str, *, user_id: str | None = None, limit: int = 20) -> list[Message]:
-        async with self._database.transaction() as connection:
+        async with self._database.connection() as connection:
             last = await episodes.last_of_session(connection, self._scope(user_id), session_id, limit // 2)
         return [message for episode in last for message in _exchange(episode)]
 
@@ -212,7 +212,7 @@ class PostgresMemory:
         facts, mine = await erasable(self.facts, user_id=user_id), self._scope(user_id)
         here, count = self._facts_here(), 0
         if facts is not None and here is None:
-            async with self._database.transaction() as connection:
+            async with self._database.connection() as connection:
                 ids = await episodes.ids_that_match(connection, mine, session_id, before)
             count += await facts.forget(user_id=user_id, sources=ids) if ids else 0
             count += await facts.forget(user_id=user_id, before=before) if session_id is None else 0
@@ -257,18 +257,18 @@ class PostgresMemory:
         return len(facts), facts[:10]
 
     async def _newest(self, user_id: str | None, limit: int, time_range: Range | None) -> list[Episode]:
-        async with self._database.transaction() as connection:
+        async with self._database.connection() as connection:
             return await episodes.newest(connection, self._scope(user_id), limit, time_range)
 
     async def _check_isolation(self, user_id: str | None) -> None:
         if user_id is None:
-            async with self._database.transaction() as connection:
+            async with self._database.connection() as connection:
                 there = await episodes.has_named_owners(connection, self._namespace)
             warn_unless_isolated(user_id, named_users=there)
 
     async def _write_block(self, user_id: str | None, name: str, content: str, *, append: bool) -> None:
         written = {"name": name, "content": content, "now": utcnow(), "append": append}
-        async with self._database.transaction() as connection:
+        async with self._database.connection() as connection:
             await connection.execute(_WRITE_BLOCK, {**self._scope(user_id), **written})
 
 
