@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -833,6 +834,30 @@ async def test_tools_that_block_every_thread_do_not_hold_up_the_journal(tmp_path
                 await runtime.step("pay", Counted(), 1)
         release.set()
     await runtime.aclose()
+
+
+async def test_a_run_waits_for_the_disk_before_its_call_and_at_its_end_and_at_no_other_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+
+    class Watched(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            if sql == "COMMIT":
+                [is_synced] = super().execute("PRAGMA synchronous").fetchone()
+                events.append({1: "committed", 2: "on disk"}[is_synced])
+            return super().execute(sql, *values)
+
+    def pay(amount: int) -> str:
+        events.append("paid")
+        return "paid"
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Watched))
+    runtime = SqliteRuntime(tmp_path / "a.db")
+    await agent(runtime, calling("pay", amount=5), "Done.", tools=[tool(pay)]).run("pay")
+    await runtime.aclose()
+
+    assert events == ["on disk", "paid", "on disk"]
 
 
 _FORKING = """
