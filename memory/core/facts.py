@@ -7,6 +7,7 @@ next known one begins: no fact ends before it starts.
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from math import sqrt
@@ -204,6 +205,45 @@ def settled(fact: Fact, others: Iterable[Fact]) -> tuple[Fact, list[Fact]]:
         ends_at = min(following) if fact.valid_until is None else min(*following, fact.valid_until)
         fact = fact.model_copy(update={"valid_until": ends_at})
     return fact, ended
+
+
+class Revision:
+    """Facts of one user, by id, while some arrive and some are erased: for a store that then writes what came of it."""
+
+    def __init__(self, facts: Iterable[Fact]) -> None:
+        self.facts: dict[str, Fact] = {}
+        self._about: defaultdict[tuple[str, str], dict[str, Fact]] = defaultdict(dict)
+        for fact in facts:
+            self._set(fact)
+        self.new: dict[str, Fact] = {}  # with a vector and an order of their own, also in place of one of their id
+        self.changed: dict[str, Fact] = {}  # otherwise what they were
+        self.gone: dict[str, Fact] = {}  # as they were stored
+
+    def add(self, fact: Fact) -> None:
+        """Add a fact by the rules, in place of one with its id."""
+        self.remove(fact.id)
+        fact, ended = settled(fact, self._about[fact.subject, fact.predicate].values())
+        for other in ended:
+            self.replace(other)
+        self._set(fact)
+        self.new[fact.id] = fact
+
+    def replace(self, fact: Fact) -> None:
+        """Put a fact in place of one that has its id, statement, beginning and time of recording."""
+        self._set(fact)
+        (self.new if fact.id in self.new else self.changed)[fact.id] = fact
+
+    def remove(self, fact_id: str) -> None:
+        fact = self.facts.pop(fact_id, None)
+        if fact is None:
+            return
+        del self._about[fact.subject, fact.predicate][fact_id]
+        self.changed.pop(fact_id, None)
+        if self.new.pop(fact_id, None) is None:
+            self.gone[fact_id] = fact
+
+    def _set(self, fact: Fact) -> None:
+        self.facts[fact.id] = self._about[fact.subject, fact.predicate][fact.id] = fact
 
 
 def left_of(fact: Fact, *, before: datetime | None, sources: Collection[str] | None) -> Fact | None:

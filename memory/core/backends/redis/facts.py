@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from array import array
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from sys import maxsize
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from loom.messages import utcnow
 from memory.core.backends.redis.keys import Keys, bounds, checked_prefix, instant, member, part, shared
 from memory.core.backends.redis.server import DEFAULT_URL, Command, RedisServer
-from memory.core.facts import best, cosine, left_of, settled
+from memory.core.facts import Revision, best, cosine, left_of
 from memory.core.lexical import LexicalIndex
 from memory.core.protocol import Embedder
 from memory.core.recall import warn_unless_isolated
@@ -71,7 +71,7 @@ class RedisFactStore:
             places = itertools.count(last - len(facts) + 1)
             commands: list[Command] = []
             for user_id, theirs in by_user.items():
-                commands += (await self._added(self._keys(user_id), theirs, places)).commands()
+                commands += await self._added(self._keys(user_id), theirs, places)
                 if user_id is not None:
                     commands.append(("SADD", shared(self._prefix, _USERS), user_id))
             return None, commands
@@ -140,15 +140,16 @@ class RedisFactStore:
             if before is None and sources is None:
                 (count,) = await self._server.ask(("HLEN", keys["facts"]))
                 return count, nobody_left
-            changes = _Changes(keys, await self._all(keys))
-            total = len(changes.facts)
-            for place, fact in list(changes.facts.items()):
+            stored = await self._all(keys)
+            revision = Revision(stored.values())
+            for fact in stored.values():
                 rest = left_of(fact, before=until, sources=sources)
                 if rest is None:
-                    changes.remove(place)
+                    revision.remove(fact.id)
                 elif rest is not fact:
-                    changes.replace(place, rest)
-            return total - len(changes.facts), changes.commands() if changes.facts else nobody_left
+                    revision.replace(rest)
+            commands = _written(keys, revision, stored, {}) if revision.facts else nobody_left
+            return len(revision.gone), commands
 
         return await self._server.change(keys["facts"], plan=plan)
 
@@ -156,8 +157,10 @@ class RedisFactStore:
         """Close the connections unless they are those of a client that was given. The next use opens others."""
         await self._server.aclose()
 
-    async def _added(self, keys: Keys, facts: Sequence[tuple[Fact, Vector | None]], places: Iterable[int]) -> _Changes:
-        """What changes when facts are added in this order."""
+    async def _added(
+        self, keys: Keys, facts: Sequence[tuple[Fact, Vector | None]], places: Iterator[int]
+    ) -> list[Command]:
+        """What is written when facts of a user are added in this order."""
         statements = dict.fromkeys((fact.subject, fact.predicate) for fact, _ in facts)
         replaced, *about = await self._server.ask(
             ("HMGET", keys["fact-ids"], *(fact.id for fact, _ in facts)),
@@ -165,10 +168,11 @@ class RedisFactStore:
         )
         known = {int(place) for place in replaced if place}
         known |= {int(one.rpartition(":")[2]) for members in about for one in members}
-        changes = _Changes(keys, await self._at(keys, known))
-        for (fact, vector), place in zip(facts, places, strict=False):
-            changes.add(place, fact, vector)
-        return changes
+        stored = await self._at(keys, known)
+        revision = Revision(stored.values())
+        for fact, _ in facts:
+            revision.add(fact)
+        return _written(keys, revision, stored, {fact.id: (next(places), vector) for fact, vector in facts})
 
     async def _about(self, keys: Keys, subject: str, predicate: str | None) -> dict[int, Fact]:
         """The facts about a subject, the last one that came first."""
@@ -218,63 +222,28 @@ class RedisFactStore:
         return Keys(self._prefix, user_id)
 
 
-class _Changes:
-    """Facts of one user while they are changed, and the commands that do the same on the server."""
-
-    def __init__(self, keys: Keys, facts: dict[int, Fact]) -> None:
-        self.facts = facts
-        self._keys = keys
-        self._ids = {fact.id: place for place, fact in facts.items()}
-        self._about: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)  # id → place
-        for place, fact in facts.items():
-            self._about[fact.subject, fact.predicate][fact.id] = place
-        self._removed: dict[int, Fact] = {}
-        self._written: set[int] = set()
-        self._new: dict[int, Vector | None] = {}
-
-    def add(self, place: int, fact: Fact, vector: Vector | None) -> None:
-        """Add a fact by the rules, in place of one with its id."""
-        if fact.id in self._ids:
-            self.remove(self._ids[fact.id])
-        about = self._about[fact.subject, fact.predicate]
-        fact, ended = settled(fact, (self.facts[there] for there in about.values()))
-        for other in ended:
-            self.replace(about[other.id], other)
-        self.facts[place], self._ids[fact.id], about[fact.id] = fact, place, place
-        self._written.add(place)
-        self._new[place] = vector
-
-    def replace(self, place: int, fact: Fact) -> None:
-        """Put a fact in place of one that has the same statement, beginning and time of recording."""
-        self.facts[place] = fact
-        self._written.add(place)
-
-    def remove(self, place: int) -> None:
-        fact = self.facts.pop(place)
-        del self._ids[fact.id], self._about[fact.subject, fact.predicate][fact.id]
-        self._written.discard(place)
-        if place in self._new:
-            del self._new[place]
-        else:
-            self._removed[place] = fact
-
-    def commands(self) -> list[Command]:
-        keys, new = self._keys, {place: self.facts[place] for place in self._new}
-        vectors = {place: array("f", vector).tobytes() for place, vector in self._new.items() if vector is not None}
-        gone, lost = self._removed, {fact.id for fact in self._removed.values()}
-        commands: list[Command] = [
-            ("HDEL", keys["facts"], *gone),
-            ("HDEL", keys["vectors"], *gone),
-            ("HDEL", keys["fact-ids"], *lost),
-            ("ZREM", keys["recorded"], *(_recorded(*one) for one in gone.items())),
-            ("ZREM", keys["about"], *(_about(*one) for one in gone.items())),
-            ("HSET", keys["facts"], *_flat((place, self.facts[place].model_dump_json()) for place in self._written)),
-            ("HSET", keys["vectors"], *_flat(vectors.items())),
-            ("HSET", keys["fact-ids"], *_flat((fact.id, place) for place, fact in new.items())),
-            ("ZADD", keys["recorded"], *_flat((0, _recorded(*one)) for one in new.items())),
-            ("ZADD", keys["about"], *_flat((0, _about(*one)) for one in new.items())),
-        ]
-        return [command for command in commands if len(command) > 2]
+def _written(
+    keys: Keys, revision: Revision, stored: Mapping[int, Fact], added: Mapping[str, tuple[int, Vector | None]]
+) -> list[Command]:
+    """The commands for what came of facts: `stored` by place; of those `added` their place and vector, by id."""
+    places = {fact.id: place for place, fact in stored.items()}
+    gone = {places[fact_id]: fact for fact_id, fact in revision.gone.items()}
+    new = {added[fact_id][0]: fact for fact_id, fact in revision.new.items()}
+    bodies = {places[fact_id]: fact for fact_id, fact in revision.changed.items()} | new
+    vectors = {place: array("f", vector).tobytes() for place, vector in added.values() if vector and place in new}
+    commands: list[Command] = [
+        ("HDEL", keys["facts"], *gone),
+        ("HDEL", keys["vectors"], *gone),
+        ("HDEL", keys["fact-ids"], *revision.gone),
+        ("ZREM", keys["recorded"], *(_recorded(*one) for one in gone.items())),
+        ("ZREM", keys["about"], *(_about(*one) for one in gone.items())),
+        ("HSET", keys["facts"], *_flat((place, fact.model_dump_json()) for place, fact in bodies.items())),
+        ("HSET", keys["vectors"], *_flat(vectors.items())),
+        ("HSET", keys["fact-ids"], *_flat((fact.id, place) for place, fact in new.items())),
+        ("ZADD", keys["recorded"], *_flat((0, _recorded(*one)) for one in new.items())),
+        ("ZADD", keys["about"], *_flat((0, _about(*one)) for one in new.items())),
+    ]
+    return [command for command in commands if len(command) > 2]
 
 
 def _statement(subject: str, predicate: str) -> str:
