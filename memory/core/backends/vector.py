@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from memory.core.backends.fusion import matches
 from memory.core.backends.in_memory import InMemoryMemory
 from memory.core.consolidator import Consolidator
 from memory.core.embedders import HashEmbedder
@@ -14,7 +15,6 @@ from memory.core.protocol import Embedder, FactStore
 from memory.core.recall import default_recall_scored
 from memory.core.values import Episode, EpisodeMatch, as_utc
 from memory.core.vector_stores.in_memory import InMemoryVectorStore
-from memory.core.vector_stores.ranking import fused
 
 
 class VectorMemory(InMemoryMemory):
@@ -87,7 +87,7 @@ class VectorMemory(InMemoryMemory):
         pool = max(4 * limit, 20)
         near = await self._near(query, pool, time_range, user_id) if alpha > 0 else {}
         words = history.by_words(query, pool, time_range) if alpha < 1 else []
-        return _matches(near, {each.id: (score, each) for score, each in words}, limit, alpha)
+        return matches(near, {each.id: (score, each) for score, each in words}, limit, alpha)
 
     async def forget(
         self, *, user_id: str | None = None, session_id: str | None = None, before: datetime | None = None
@@ -127,23 +127,3 @@ class VectorMemory(InMemoryMemory):
             await self._stores[user_id].delete(list(episode_ids))
             if not await self._stores[user_id].count():
                 del self._stores[user_id]
-
-
-def _matches(
-    near: dict[str, tuple[float, Episode]], words: dict[str, tuple[float, Episode]], limit: int, alpha: float
-) -> list[EpisodeMatch]:
-    def newest_of_equals(found: dict[str, tuple[float, Episode]]) -> list[str]:
-        return sorted(found, key=lambda key: (found[key][0], found[key][1].occurred_at), reverse=True)
-
-    both = {**near, **words}
-    scores = fused([(alpha, newest_of_equals(near)), (1 - alpha, newest_of_equals(words))])
-    best = sorted(scores, key=lambda key: (scores[key], both[key][1].occurred_at), reverse=True)
-    return [
-        EpisodeMatch(
-            episode=both[key][1],
-            score=scores[key],
-            vector_score=near[key][0] if key in near else None,
-            bm25_score=words[key][0] if key in words else None,
-        )
-        for key in best[: max(limit, 0)]
-    ]
