@@ -8,6 +8,8 @@ from loom.doors import door
 
 if TYPE_CHECKING:
     from memory.core.auto_extract import AutoExtractMemory as AutoExtractMemory
+    from memory.core.backends.chroma.facts import ChromaFactStore as ChromaFactStore
+    from memory.core.backends.chroma.memory import ChromaMemory as ChromaMemory
     from memory.core.backends.in_memory import InMemoryMemory as InMemoryMemory
     from memory.core.backends.postgres.facts import PostgresFactStore as PostgresFactStore
     from memory.core.backends.postgres.memory import PostgresMemory as PostgresMemory
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 HOMES = {
     "AutoExtractMemory": "memory.core.auto_extract",
+    "ChromaFactStore": "memory.core.backends.chroma.facts",
+    "ChromaMemory": "memory.core.backends.chroma.memory",
     "CohereEmbedder": "memory.core.embedders",
     "ConsolidationWorker": "memory.core.consolidator",
     "Consolidator": "memory.core.consolidator",
@@ -57,6 +61,8 @@ HOMES = {
 
 __all__ = [
     "AutoExtractMemory",
+    "ChromaFactStore",
+    "ChromaMemory",
     "CohereEmbedder",
     "ConsolidationWorker",
     "Consolidator",

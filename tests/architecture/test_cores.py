@@ -20,6 +20,7 @@ CLIENTS = (
     "numpy",
     "httpx2",
     "redis",
+    "chromadb",
     "psycopg",
     "tiktoken",
     "docx",

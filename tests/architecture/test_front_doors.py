@@ -98,6 +98,8 @@ NAMED = [
     "loader.chunking",
     "mcp.spec",
     "memory.auto_extract",
+    "memory.chroma",
+    "memory.chroma_facts",
     "memory.consolidator",
     "memory.embedder",
     "memory.facts",

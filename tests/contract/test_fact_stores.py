@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from loom.context import IsolationWarning
 from memory.core.backends import Options
+from memory.core.backends.chroma.facts import ChromaFactStore
 from memory.core.backends.postgres import build as postgres
 from memory.core.backends.redis import build as redis
 from memory.core.backends.sqlite.facts import SqliteFactStore
@@ -21,12 +22,14 @@ from memory.core.facts import InMemoryFactStore
 from memory.core.protocol import BatchFactStore, Embedder, ErasableFactStore, FactStore
 from memory.core.values import Fact
 from tests.contract.durable import new_schema
+from tests.contract.extras import NEEDS
 
 Make = Callable[..., Any]
 STORES: dict[str, Callable[[Path, Embedder | None], Any]] = {
     "inmemory": lambda path, embedder: InMemoryFactStore(embedder=embedder),
     "sqlite": lambda path, embedder: SqliteFactStore(path, embedder=embedder),
     "postgres": lambda path, embedder: postgres(Options(location=new_schema(), embedder=embedder)),
+    "chroma": lambda path, embedder: ChromaFactStore.local(str(path), embedder=embedder),
     "redis": lambda path, embedder: redis(
         Options(location=os.environ["REDIS_URL"], key_prefix=f"{path}:", embedder=embedder)
     ),
@@ -34,7 +37,7 @@ STORES: dict[str, Callable[[Path, Embedder | None], Any]] = {
 START = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=[pytest.param(name, marks=NEEDS.get(name, ())) for name in STORES])
 async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Make]:
     numbers, opened = count(), []
 

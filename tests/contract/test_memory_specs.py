@@ -12,15 +12,19 @@ import pytest
 from loom import Agent
 from loom.messages import Role
 from tests.contract.durable import new_schema
+from tests.contract.extras import NEEDS
 
 SPECS: dict[str, Any] = {
     "sqlite": lambda folder: f"sqlite:{folder}/bot.db",
     "postgres": lambda folder: {"backend": "postgres", "dsn": new_schema()},
+    "chroma": lambda folder: f"chroma:{folder}/vectors",
     "redis": lambda folder: {"backend": "redis", "url": os.environ["REDIS_URL"], "key_prefix": f"{folder}:"},
 }
 
 
-@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+@pytest.mark.parametrize(
+    "spec", [pytest.param(spec, id=name, marks=NEEDS.get(name, ())) for name, spec in SPECS.items()]
+)
 def test_an_agent_remembers_from_one_event_loop_to_the_next_in_a_place_that_was_new(spec: Any, tmp_path: Path) -> None:
     async def talk(agent: Agent, text: str) -> list[str]:
         await agent.run(text, user_id="ann", session_id="s1")

@@ -14,7 +14,8 @@ import numpy as np
 
 from loom.errors import ConfigError, MemoryStoreError
 from loom.ids import new_id
-from memory.core.extras import imported, require
+from memory.core.chroma import OPENING, opened
+from memory.core.extras import require
 from memory.core.loaders.base import Chunk
 from memory.core.protocol import Embedder
 from memory.core.vector_stores.approximate import Hit, nearest
@@ -205,12 +206,10 @@ class ChromaVectorStore:
             return self._opened
 
     def _own_client(self) -> Any:
-        chromadb = imported("chromadb", extra="chroma")
-        settings = chromadb.config.Settings(anonymized_telemetry=False)
-        if self._persist_directory is not None:
-            return chromadb.PersistentClient(str(self._persist_directory), settings)
-        self._collection_name = new_id(self._collection_name)  # those of one process are all in the same place
-        return chromadb.EphemeralClient(settings)
+        if self._persist_directory is None:
+            self._collection_name = new_id(self._collection_name)  # those of one process are all in the same place
+        with OPENING:
+            return opened(None if self._persist_directory is None else str(self._persist_directory))
 
 
 def _collection(client: Any, name: str) -> Any:
