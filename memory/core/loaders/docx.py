@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,19 @@ _PASSED_OVER = {_FALLBACK, f"{_W}moveFrom", f"{_W}del"}  # said twice, or no lon
 _WRAPPERS = {f"{_W}{name}" for name in ("sdt", "sdtContent", "customXml", "smartTag", "ins", "moveTo")}
 _BREAKS = {f"{_W}tab": "\t", f"{_W}br": "\n", f"{_W}cr": "\n", f"{_W}noBreakHyphen": "-"}
 _MAX_SPAN = 63  # Word's own limit of columns
-_HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
+_HEADING = re.compile(r"heading ([1-9])", re.IGNORECASE)
+_ITEM = re.compile(r"list (?:bullet|number)(?: ([2-5]))?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Style:
+    """The level of a heading, 0 for none; of an item of a list its depth from 0, None for no item."""
+
+    heading: int = 0
+    item: int | None = None
+
+
+_PLAIN = _Style()
 
 
 def load_docx(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Document:
@@ -50,7 +63,7 @@ def _inside(element: Any) -> Iterator[Any]:
             yield child
 
 
-def _block(block: Any, styles: dict[str, tuple[str, bool]]) -> str:
+def _block(block: Any, styles: dict[str, _Style]) -> str:
     if block.tag == f"{_W}tbl":
         return table([_row(row) for row in _inside(block)])
     text = _text(block).strip()
@@ -80,26 +93,36 @@ def _text(element: Any) -> str:
     return "".join(_text(child) for child in element if child.tag not in _PASSED_OVER)
 
 
-def _mark(paragraph: Any, styles: dict[str, tuple[str, bool]]) -> str:
+def _mark(paragraph: Any, styles: dict[str, _Style]) -> str:
     """What Markdown puts before a paragraph of this style."""
-    style = paragraph.find(f"{_W}pPr/{_W}pStyle")
-    name, is_listed = styles.get(style.get(f"{_W}val") if style is not None else "", ("", False))
-    heading = _HEADING.fullmatch(name)
-    if heading or name.lower() == "title":
-        return "#" * min(int(heading[1]) if heading else 1, 6) + " "
+    named = paragraph.find(f"{_W}pPr/{_W}pStyle")
+    style = styles.get(named.get(f"{_W}val"), _PLAIN) if named is not None else _PLAIN
+    if style.heading:
+        return "#" * style.heading + " "
     numbering = paragraph.find(f"{_W}pPr/{_W}numPr")
     if numbering is None:
-        return "- " if is_listed else ""
-    level = numbering.find(f"{_W}ilvl")
-    depth = int(level.get(f"{_W}val", "0")) if level is not None else 0
-    return "  " * min(depth, 8) + "- "
+        return "" if style.item is None else "  " * style.item + "- "
+    if _value(numbering, "numId") == "0":  # a list that the style begins and the paragraph leaves
+        return ""
+    return "  " * min(int(_value(numbering, "ilvl") or 0), 8) + "- "
 
 
-def _styles(document: Any) -> dict[str, tuple[str, bool]]:
-    """Id of a style → its name, and whether its paragraphs are items of lists."""
-    return {
-        style.style_id: (style.name or "", (style.name or "").lower().startswith("list ")) for style in document.styles
-    }
+def _styles(document: Any) -> dict[str, _Style]:
+    return {style.style_id: _style(style.name or "", style.element) for style in document.styles}
+
+
+def _style(name: str, element: Any) -> _Style:
+    heading, item = _HEADING.fullmatch(name), _ITEM.match(name)
+    if heading or name.lower() == "title":
+        return _Style(heading=min(int(heading[1]), 6) if heading else 1)
+    if item or element.find(f"{_W}pPr/{_W}numPr") is not None:
+        return _Style(item=int(item[1]) - 1 if item and item[1] else 0)
+    return _PLAIN
+
+
+def _value(element: Any, name: str) -> str | None:
+    found = element.find(f"{_W}{name}")
+    return found.get(f"{_W}val") if found is not None else None
 
 
 def _joined(blocks: list[tuple[str, str]]) -> str:

@@ -110,6 +110,23 @@ def test_levels_of_a_list_are_indented(tmp_path: Path) -> None:
     assert load_docx(body(tmp_path, item.format(0) + item.format(1))).content == "- x\n  - x"
 
 
+def test_a_style_makes_an_item_of_a_list_and_an_indented_paragraph_is_none(tmp_path: Path) -> None:
+    document = docx.Document()
+    for style in ("List Bullet", "List Bullet 2", "List Number 3", "List Paragraph", "List Continue", "Heading 9"):
+        document.add_paragraph(style, style=style)
+    document.save(str(tmp_path / "a.docx"))
+
+    assert load_docx(tmp_path / "a.docx").content == (
+        "- List Bullet\n  - List Bullet 2\n    - List Number 3\n\nList Paragraph\n\nList Continue\n\n###### Heading 9"
+    )
+
+
+def test_a_paragraph_can_leave_the_list_of_its_style(tmp_path: Path) -> None:
+    left = '<w:pPr><w:pStyle w:val="ListBullet"/><w:numPr><w:numId w:val="0"/></w:numPr></w:pPr>'
+
+    assert load_docx(body(tmp_path, f"<w:p>{left}<w:r><w:t>x</w:t></w:r></w:p>")).content == "x"
+
+
 def test_a_table_within_a_cell_is_text_and_a_wide_cell_keeps_its_place(tmp_path: Path) -> None:
     cell = "<w:tc>{}<w:p><w:r><w:t>{}</w:t></w:r></w:p></w:tc>"
     wide = '<w:tcPr><w:gridSpan w:val="2"/></w:tcPr>'
