@@ -260,6 +260,19 @@ async def test_what_looks_like_a_nul_character_and_is_none_is_kept(open_store: O
 # many chunks
 
 
+async def test_vectors_are_indexed_when_there_are_many(open_store: Open) -> None:
+    dsn = new_schema()
+    store = open_store(dsn, HashEmbedder(4))
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        await store.add([Chunk(f"text {n}") for n in range(1_000)])
+        assert connection.execute("SELECT to_regclass('loom_vectors_vectors')").fetchone() == (None,)
+
+        await open_store(dsn, HashEmbedder(4)).add([Chunk("one more")])
+        assert connection.execute("SELECT to_regclass('loom_vectors_vectors')").fetchone() != (None,)
+
+    assert [result.chunk.content for result in await store.search("one more", k=1)] == ["one more"]
+
+
 @pytest.mark.parametrize("tuples", [20_000, 1], ids=["the index goes on", "the index gives up"])
 async def test_as_many_are_found_as_asked_for_beside_nearer_chunks_that_do_not_fit(
     open_store: Open, tuples: int
@@ -269,7 +282,7 @@ async def test_as_many_are_found_as_asked_for_beside_nearer_chunks_that_do_not_f
     # So few rows would be sorted; as many as there are in production are not.
     dsn = make_conninfo(dsn, options=f"{options} -c enable_sort=off -c hnsw.max_scan_tuples={tuples}")
     store = open_store(dsn, HashEmbedder(4))
-    await store.add([Chunk("first", {"owner": "ann"})], ["first"])
+    await store.init_schema(4)
     with psycopg.connect(make_conninfo(dsn, options=f"{options},public"), autocommit=True) as connection:
         connection.execute(
             """

@@ -48,6 +48,9 @@ VALUES (%(id)s, %(place)s, %(content)s, %(metadata)s::jsonb, %(vector)s::vector)
 ON CONFLICT (id) DO UPDATE SET place = excluded.place, content = excluded.content, metadata = excluded.metadata,
     embedding = excluded.embedding
 """
+_GROWN = """
+SELECT to_regclass(%(index)s) IS NOT NULL, (SELECT count(*) FROM (SELECT FROM {table} LIMIT %(most)s) AS few)
+"""
 _DELETE = "DELETE FROM {table} WHERE id = ANY(%(ids)s)"
 _COUNT = "SELECT count(*) FROM {table}"
 _BY_IDS = "SELECT id, content, metadata FROM {table} WHERE id = ANY(%(ids)s)"
@@ -91,7 +94,7 @@ class PostgresVectorStore:
         self._check_size(dimension)
         self._name = table
         self._database: Once[Database] = Once(lambda: Database.connect(dsn))
-        self._is_made = False
+        self._is_made, self._is_indexed = False, False
 
     @property
     def embedder(self) -> Embedder:
@@ -128,14 +131,14 @@ class PostgresVectorStore:
         return await cls.from_chunks(chunks, embedder=embedder, ids=ids, dsn=dsn, table=table, dimension=dimension)
 
     async def init_schema(self, dimension: int) -> None:
-        """Make the table for vectors of that many dimensions, unless it is there. `add` does it by itself."""
+        """Make the table for vectors of that many dimensions, and its indexes, unless they are there.
+
+        `add` does it by itself; call it with a role that may make tables when the program's own may not.
+        """
         self._check_size(dimension)
-        if not await self._is_there():
-            database, parts = await self._database.get(), self._parts()
-            kind = indexed_as(self._dimensions)
-            statements = [_TABLE, _METADATA, _NOWHERE, *([] if kind is None else [_VECTORS])]
-            await database.define([statement.format(**parts) for statement in statements], vectors=True)
-            await self._is_there()
+        await self._make()
+        if indexed_as(self._dimensions) is not None:
+            await self._define(_VECTORS)
 
     async def add(self, chunks: list[Chunk], ids: list[str] | None = None) -> list[str]:
         """Embed all chunks in one call, then store them: all of them or none."""
@@ -149,10 +152,11 @@ class PostgresVectorStore:
             for place, (row, vector) in enumerate(zip(rows, vectors.tolist(), strict=True))
         ]
         written.sort(key=itemgetter("id"))  # so that no two that add the same ids wait for one another
-        await self.init_schema(self._dimensions)
+        await self._make()
         database = await self._database.get()
         async with database.transaction(searching=True) as connection, connection.cursor() as cursor:
             await cursor.executemany(_ADD.format(**self._parts()), written)
+        await self._index_what_has_grown()
         return ids
 
     async def delete(self, ids: list[str]) -> None:
@@ -221,6 +225,25 @@ class PostgresVectorStore:
             rows: list[tuple[Any, ...]] = await (await connection.execute(filled, values)).fetchall()
             return rows
 
+    async def _make(self) -> None:
+        if not await self._is_there():
+            await self._define(_TABLE, _METADATA, _NOWHERE)
+            await self._is_there()
+
+    async def _index_what_has_grown(self) -> None:
+        """Few chunks need no index of their vectors, and many are indexed faster together than one by one."""
+        if self._is_indexed or indexed_as(self._dimensions) is None:
+            return
+        asked = {"index": self._parts()["index"], "most": _EXACT_UP_TO + 1}
+        [(self._is_indexed, count)] = await self._rows(_GROWN, asked)
+        if not self._is_indexed and count > _EXACT_UP_TO:
+            await self._define(_VECTORS)
+            self._is_indexed = True
+
+    async def _define(self, *statements: str) -> None:
+        parts = self._parts()
+        await (await self._database.get()).define([each.format(**parts) for each in statements], vectors=True)
+
     def _check_size(self, dimension: int | None) -> None:
         if dimension not in {None, self._dimensions}:
             raise ValueError(
@@ -243,9 +266,10 @@ class PostgresVectorStore:
     def _parts(self) -> dict[str, Any]:
         """What stands in the statements: nothing but checked names and numbers."""
         kind = indexed_as(self._dimensions) or "vector"
-        (*_, table) = self._name.split(".")
+        *schema, table = self._name.split(".")
         return {
-            "table": ".".join(f'"{part}"' for part in self._name.split(".")),
+            "table": ".".join(f'"{part}"' for part in (*schema, table)),
+            "index": ".".join(f'"{part}"' for part in (*schema, f"{table}_vectors")),
             **{name: f'"{table}_{name}"' for name in ("metadata", "nowhere", "vectors")},
             "dimensions": int(self._dimensions),
             "kind": kind,
