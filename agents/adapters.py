@@ -59,9 +59,12 @@ class JournalWriter:
     def journal(self, tenant_id: UUID, run_id: UUID, fence: int) -> StoredJournal[UUID]:
         found = self._writers.get(tenant_id)
         if found is None:
-            found = Writer(partial(self._write_and_tell, tenant_id), start=self._group.start_soon)
+            found = Writer(partial(self._write_and_tell, tenant_id), start=self._start)
             self._writers[tenant_id] = found
         return RunJournal(found, tenant_id, run_id, fence, self)
+
+    def _start(self, work: Callable[[], Awaitable[None]]) -> None:
+        self._group.start_soon(_shielded, work)
 
     @asynccontextmanager
     async def transaction_of(self, journal: RunJournal) -> AsyncIterator[RunTransaction]:
@@ -86,6 +89,11 @@ class JournalWriter:
     def nudge(self, tenant_id: UUID, run_id: UUID, seq: int, kind: str) -> None:
         """Tell who watches that the run's journal reaches `seq`, soon."""
         self._nudges.add(tenant_id, run_id, seq, kind)
+
+
+async def _shielded(work: Callable[[], Awaitable[None]]) -> None:
+    with anyio.CancelScope(shield=True):
+        await work()
 
 
 class RunJournal(StoredJournal[UUID]):

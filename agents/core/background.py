@@ -7,6 +7,7 @@ that would cancel whoever happens to close it. And one writer serves the journal
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
 from typing import Any, Protocol
@@ -50,17 +51,13 @@ def start(work: Callable[[], Awaitable[None]]) -> Background:
 
 def spawn(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """The same for work that nobody will stop."""
-    if _is_trio():
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
         import trio
 
         trio.lowlevel.spawn_system_task(work, context=copy_context())
     else:
-        import asyncio
-
-        task = asyncio.get_running_loop().create_task(work())
+        task = loop.create_task(work())
         _running.add(task)
         task.add_done_callback(_running.discard)
-
-
-def _is_trio() -> bool:
-    return anyio.get_cancelled_exc_class().__module__.startswith("trio")

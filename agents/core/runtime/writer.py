@@ -42,7 +42,7 @@ class Writer(Generic[RunId]):
 
     At most one write is under way, so each run's records keep their order; many runs cost hardly more commits than
     one. `write` answers with the runs that were written to, and raises Invalid for a record that cannot be. `start`
-    starts a task.
+    starts a task that nobody cancels: what a cancelled run has already done must still be written.
     """
 
     def __init__(self, write: Write[RunId], *, start: Callable[[Work], object] = background.spawn) -> None:
@@ -66,9 +66,7 @@ class Writer(Generic[RunId]):
         try:
             while self._dirty:
                 journals, self._dirty = list(self._dirty.values()), {}
-                # What a cancelled run has already done must still be written.
-                with anyio.CancelScope(shield=True):
-                    await self._write_batch([(each, each.take()) for each in journals if not each.is_refused])
+                await self._write_batch([(each, each.take()) for each in journals if not each.is_refused])
         finally:
             self._busy = False
 
