@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from itertools import islice
 from math import log
+from operator import itemgetter
 
 K1 = 1.5
 B = 0.75
@@ -40,9 +41,9 @@ def words(text: str) -> list[str]:
 def plan(counts: Mapping[str, int], *, texts: int, limit: int) -> list[tuple[str, int]]:
     """Which words to score, the rarest first, and of how many of their newest texts each.
 
-    `counts` says in how many of the `texts` each word of a query occurs.
+    `counts` says in how many of the `texts` each word of a query occurs, in the order of the query.
     """
-    found = sorted((count, word) for word, count in counts.items() if count)
+    found = sorted(((count, word) for word, count in counts.items() if count), key=itemgetter(0))
     telling = [(count, word) for count, word in found if texts < COMMON_FROM or 2 * count <= texts]
     if not telling:
         return [(word, max(limit, COMMON_WINDOW)) for _, word in found[:1]]

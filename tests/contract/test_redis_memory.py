@@ -7,6 +7,7 @@ import secrets
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import anyio
@@ -18,6 +19,7 @@ from redis.backoff import NoBackoff
 
 from loom.context import IsolationWarning
 from loom.errors import ConfigError, MemoryStoreError
+from memory.core.backends.in_memory import InMemoryMemory
 from memory.core.backends.redis.facts import RedisFactStore
 from memory.core.backends.redis.memory import RedisMemory
 from memory.core.backends.redis.server import RedisServer
@@ -203,6 +205,27 @@ async def test_no_key_and_no_name_of_the_forgotten_is_left_on_the_server(
     assert await admin.smembers(f"{prefix}{{}}:episode-users") == {"ben"}
     assert await admin.smembers(f"{prefix}fact:{{}}:fact-users") == {"ben"}
     assert [each.user_id for each in await memory.facts.all_facts()] == ["ben"]
+
+
+@pytest.mark.parametrize("count", [40, 200])
+async def test_scores_are_those_of_the_memory_in_this_process(prefix: str, count: int) -> None:
+    draw = Random(count)
+    vocabulary = [f"word{number}" for number in range(30)]
+    memory, reference = memory_on(None, prefix), InMemoryMemory()
+    for number in range(count):
+        text = " ".join(draw.choices(vocabulary, weights=range(1, 31), k=draw.randint(1, 9)))
+        for each in (memory, reference):
+            await each.remember(episode(text, day=number, id=f"ep_{number}"))
+        await memory.remember(episode(text, user="ben", day=number))
+    await memory.remember(episode("replaced", day=3, id="ep_3"))
+    await reference.remember(episode("replaced", day=3, id="ep_3"))
+
+    for _ in range(10):
+        query = " ".join(draw.choices(vocabulary, k=3))
+        expected = await reference.recall_scored(query, user_id="ann", limit=5)
+        found = await memory.recall_scored(query, user_id="ann", limit=5)
+        assert [match.score for match in found] == pytest.approx([match.score for match in expected])
+        assert {match.episode.id for match in found} == {match.episode.id for match in expected}
 
 
 # other programs, and the wire
