@@ -400,12 +400,12 @@ async def test_a_search_by_vectors_finds_as_many_as_asked_for_beside_nearer_rows
     # So few rows would be sorted; as many as there are in production are not.
     dsn = make_conninfo(dsn, options=f"{make_options(dsn)} -c enable_sort=off -c hnsw.max_scan_tuples={tuples}")
     memory = await made(dsn, embedder=embedder)
-    body = episode("x").model_dump_json()
+    body = episode("x", id="ep_x").model_dump_json()
     async with memory._database.transaction(searching=True) as connection:
         await connection.execute(
             """
             INSERT INTO loom_memory_episode (namespace, owner, id, session, at, body, words, length, embedding)
-            SELECT 'default', owner, 'ep_' || number, 's', now(), %s, '', 1,
+            SELECT 'default', owner, 'ep_' || number, 's', now(), replace(%s, 'ep_x', 'ep_' || number), '', 1,
                 concat('[', part, ',1,', random(), ',0]')::vector
             FROM generate_series(1, 1200) AS number, (VALUES ('user:ann', 0), ('user:ben', 50)) AS owned (owner, part)
             """,

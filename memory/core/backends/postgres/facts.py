@@ -16,8 +16,7 @@ from memory.core.backends.postgres.database import Database, owner_of
 from memory.core.backends.postgres.episodes import Scope, scope
 from memory.core.backends.postgres.search import Searched, written_vector, written_words
 from memory.core.backends.postgres.tables import FACT
-from memory.core.backends.postgres.timeline import settle
-from memory.core.facts import left_of
+from memory.core.facts import Revision, left_of
 from memory.core.protocol import Embedder
 from memory.core.recall import warn_unless_isolated
 from memory.core.values import Fact, as_utc, canonical_predicate
@@ -213,8 +212,9 @@ class PostgresFactStore:
     async def _add(self, connection: Any, facts: Sequence[Fact], vectors: Sequence[Vector | None]) -> None:
         owners = [owner_of(fact.user_id) for fact in facts]
         await connection.execute(_LOCK, (_LOCKS[0], _lock_numbers(self._namespace, owners)))
-        known = await self._about(connection, facts, owners)
-        ended, added = settle(known, list(zip(owners, facts, strict=True)))
+        revisions = await self._revised(connection, facts, owners)
+        ended = [(owner, fact) for owner, revision in revisions.items() for fact in revision.changed.values()]
+        added = [(owner, fact) for owner, revision in revisions.items() for fact in revision.new.values()]
         ours = {"namespace": self._namespace}
         await connection.execute(_REMOVE, {**ours, "owners": owners, "ids": [fact.id for fact in facts]})
         if ended:
@@ -235,16 +235,17 @@ class PostgresFactStore:
                 statement, [_row(self._namespace, owner, fact, by_id[owner, fact.id]) for owner, fact in added]
             )
 
-    async def _about(self, connection: Any, facts: Sequence[Fact], owners: Sequence[str]) -> list[tuple[str, Fact]]:
-        """The facts that are kept about the same things."""
-        keys = {(owner, fact.subject, fact.predicate) for owner, fact in zip(owners, facts, strict=True)}
-        asked = defaultdict(list)
-        for owner, subject, predicate in keys:
-            asked["owners"].append(owner)
-            asked["subjects"].append(subject)
-            asked["predicates"].append(predicate)
-        rows = await _rows(connection, _ABOUT, {"namespace": self._namespace, **asked})
-        return [(owner, Fact.model_validate_json(body)) for owner, body in rows]
+    async def _revised(self, connection: Any, facts: Sequence[Fact], owners: Sequence[str]) -> dict[str, Revision]:
+        """What facts become, by owner, and what becomes of those that are kept about the same things."""
+        keys = sorted({(owner, fact.subject, fact.predicate) for owner, fact in zip(owners, facts, strict=True)})
+        asked = dict(zip(("owners", "subjects", "predicates"), map(list, zip(*keys, strict=True)), strict=True))
+        known: defaultdict[str, list[Fact]] = defaultdict(list)
+        for owner, body in await _rows(connection, _ABOUT, {"namespace": self._namespace, **asked}):
+            known[owner].append(Fact.model_validate_json(body))
+        revisions = {owner: Revision(known[owner]) for owner in dict.fromkeys(owners)}
+        for owner, fact in zip(owners, facts, strict=True):
+            revisions[owner].add(fact)
+        return revisions
 
 
 async def erase(

@@ -163,13 +163,16 @@ class PostgresMemory:
         if self._embedder is None:
             async with self._database.transaction(searching=True) as connection:
                 found = await episodes.by_words(connection, mine, query, limit, time_range)
-            return [_match(row, row.score, by_words=row.score) for row in found]
+            read = _read(found).values()
+            return [EpisodeMatch(episode=each, score=score, bm25_score=score) for score, each in read]
+        from memory.core.backends.fusion import matches  # brings NumPy, which is slow to import
+
         vector = await self._embedder.embed(query) if alpha > 0 else None
         pool = max(4 * limit, 20)
         async with self._database.transaction(searching=True) as connection:
             words = await episodes.by_words(connection, mine, query, pool, time_range) if alpha < 1 else []
             near = [] if vector is None else await episodes.by_vector(connection, mine, vector, pool, time_range)
-        return _fused(near, words, limit, alpha)
+        return matches(_read(near), _read(words), limit, alpha)
 
     async def recall_facts(
         self, query: str, *, limit: int = 5, valid_at: datetime | None = None, user_id: str | None = None
@@ -280,24 +283,10 @@ async def _blocks(connection: Any, mine: Scope) -> list[MemoryBlock]:
     ]
 
 
-def _fused(near: list[Found], words: list[Found], limit: int, alpha: float) -> list[EpisodeMatch]:
-    from memory.core.vector_stores.ranking import fused  # brings NumPy, which is slow to import
-
-    both = {row.place: row for row in (*near, *words)}
-    cosines = {row.place: row.score for row in near}
-    bm25 = {row.place: row.score for row in words}
-    scores = fused([(alpha, list(cosines)), (1 - alpha, list(bm25))])
-    matches = [
-        _match(both[place], score, by_vector=cosines.get(place), by_words=bm25.get(place))
-        for place, score in scores.items()
-    ]
-    matches.sort(key=lambda match: (match.score, match.episode.occurred_at), reverse=True)
-    return matches[: max(limit, 0)]
-
-
-def _match(row: Found, score: float, *, by_vector: float | None = None, by_words: float | None = None) -> EpisodeMatch:
-    (episode,) = episodes.read([row.body])
-    return EpisodeMatch(episode=episode, score=score, vector_score=by_vector, bm25_score=by_words)
+def _read(found: list[Found]) -> dict[str, tuple[float, Episode]]:
+    """Id → score, episode, best first."""
+    read = episodes.read(row.body for row in found)
+    return {episode.id: (row.score, episode) for row, episode in zip(found, read, strict=True)}
 
 
 def _exchange(episode: Episode) -> tuple[Message, Message]:

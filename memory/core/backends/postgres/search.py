@@ -56,7 +56,7 @@ WITH asked AS (
 ), total AS (
     SELECT place, sum(score ORDER BY word) AS score FROM scored GROUP BY place
 )
-SELECT place, body, score FROM total JOIN {table} USING (place) ORDER BY score DESC, {ties} LIMIT %(limit)s
+SELECT body, score FROM total JOIN {table} USING (place) ORDER BY score DESC, {ties} LIMIT %(limit)s
 """
 _HOW_MANY = """
 SELECT count(*) FROM (SELECT FROM {table} WHERE {mine} AND {fits} AND embedding IS NOT NULL LIMIT %(most)s) AS few
@@ -66,7 +66,7 @@ WITH near AS MATERIALIZED (
     SELECT *, embedding::vector({dimensions}) <=> %(vector)s::vector({dimensions}) AS distance
     FROM {table} WHERE {mine} AND {fits} AND vector_dims(embedding) = {dimensions}
 )
-SELECT place, body, 1 - distance FROM near ORDER BY distance, {ties} LIMIT %(limit)s
+SELECT body, 1 - distance FROM near ORDER BY distance, {ties} LIMIT %(limit)s
 """
 _INDEXED = """
 WITH near AS MATERIALIZED (
@@ -74,13 +74,12 @@ WITH near AS MATERIALIZED (
     FROM {table} WHERE {mine} AND {fits} AND vector_dims(embedding) = {dimensions}
     ORDER BY embedding::{kind}({dimensions}) <=> %(vector)s::{kind}({dimensions}) LIMIT %(limit)s
 )
-SELECT place, body, 1 - distance FROM near ORDER BY distance, {ties}
+SELECT body, 1 - distance FROM near ORDER BY distance, {ties}
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    place: int
     body: str
     score: float
 
