@@ -144,15 +144,15 @@ class Tenant:
         rows = self.rows("SELECT id::text, status FROM agents_run WHERE id = ANY(%s::uuid[])", list(ids))
         return dict(rows)
 
-    def finish(self, ids: Sequence[str], seconds: float = 180) -> dict[str, str]:
-        """Wait until all of these are over; what they came to."""
+    def finish(self, ids: Sequence[str]) -> dict[str, str]:
+        """Wait until all of these are over, for three minutes and more when they are many; what they came to."""
 
         def over() -> dict[str, str] | None:
             found = self.statuses(ids)
             return found if len(found) == len(ids) and all(s in OVER for s in found.values()) else None
 
         try:
-            return dict(wait_for(over, f"{len(ids)} runs end", seconds))
+            return dict(wait_for(over, f"{len(ids)} runs end", seconds=180 + len(ids) / 5))
         except AssertionError as error:
             stuck = [run for run, status in self.statuses(ids).items() if status not in OVER]
             columns = "id, status, attempt, crashes, fence, lease_owner, lease_until - now(), last_seq"
