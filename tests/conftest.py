@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,14 @@ def anyio_backend() -> str:
 def _no_provider_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in PROVIDER_KEYS:
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Half characters in what a test has logged are spelled out: xdist sends reports in UTF-8, which has none."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 def pytest_configure(config: pytest.Config) -> None:
