@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import Any, cast
 
 from loom.errors import ConfigError, unknown
-from memory.core.backends import BACKENDS, Options
+from memory.core.backends import BACKENDS, TAKES, Options
 from memory.core.backends.location import shown
 from memory.core.protocol import Embedder, Memory
 
@@ -74,6 +74,8 @@ def _from_mapping(spec: Mapping[str, Any]) -> Memory:
     if name not in BACKENDS:
         raise ConfigError(f"no memory backend {name!r}; one of {', '.join(BACKENDS)}", spec=dict(spec))
     embedder = given.pop("embedder", None)
+    for option in sorted(given.keys() - TAKES[name] - {"with_facts"}):
+        raise ConfigError(f"a memory of the backend {name!r} has no {option}", backend=name, key=option)
     return _build(name, Options(embedder=_embedder(embedder) if embedder else _default_embedder(), **given))
 
 

@@ -5,15 +5,20 @@ Their models are asked over HTTP, of a server on loopback that plays a script.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel
 
+from tests.contract.durable import new_schema
+from tests.contract.extras import chroma
 from tests.fake_openai import FakeOpenAI, Says
 
 Play = Any
@@ -508,6 +513,52 @@ async def test_a_memory_is_picked_by_a_string_or_a_mapping(
         await agent.run("Hi.", user_id="alice")
         assert (await agent.memory.profile(user_id="alice")).last_seen is not None
     assert (await agent.memory.profile(user_id="alice")).episode_count == 4
+
+
+@chroma
+async def test_a_memory_is_picked_by_the_address_of_a_server_too(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from loom import Agent
+    from loom.memory import ChromaMemory, OpenAIEmbedder
+
+    monkeypatch.chdir(tmp_path)
+    for memory in (
+        "chroma",
+        "chroma:./vectors",
+        new_database(),
+        f"{os.environ['REDIS_URL'].rpartition('/')[0]}/9",
+        {
+            "backend": "chroma",
+            "path": "./vectors",
+            "namespace": "tenant_a",
+            "embedder": "openai",
+            "with_facts": True,
+        },
+        ChromaMemory.local("./vectors", with_facts=True, embedder=OpenAIEmbedder(), collection_name="mine"),
+    ):
+        agent = Agent("...", model="gpt-4.1-mini", memory=memory)
+        play("Hello.", facts='[{"subject": "alice", "predicate": "likes", "object": "tea"}]')
+        await agent.run("Hi.", user_id="alice", session_id="conv_42")
+        await agent.consolidate()
+
+        profile = await agent.memory.profile(user_id="alice")
+        assert (profile.episode_count, profile.fact_count, profile.recent_sessions) == (1, 1, ["conv_42"])
+        assert (await agent.memory.profile(user_id="bob")).episode_count == 0
+        export = await agent.memory.export(user_id="alice")
+        assert '"object":"tea"' in export.model_dump_json()
+        assert await agent.memory.forget(user_id="alice", before=datetime(2026, 1, 1)) == 0
+        assert await agent.memory.forget(user_id="alice") == 2
+        assert (await agent.memory.profile(user_id="alice")).episode_count == 0
+        if close := getattr(agent.memory, "aclose", None):
+            await close()
+
+
+def new_database() -> str:
+    """The address of an empty place in PostgreSQL, as people write it."""
+    owner, _, _ = os.environ["DATABASE_OWNER_URL"].partition("?")
+    options = conninfo_to_dict(new_schema())["options"]
+    return f"postgres{owner.removeprefix('postgresql')}?options={quote(options)}"
 
 
 async def test_every_primitive_keeps_users_apart(play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,15 @@ BACKENDS = {
     "postgres": "memory.core.backends.postgres:build",
     "redis": "memory.core.backends.redis:build",
 }
+# What a spec can say to each, besides what it can say to all. What is of no use is refused: a namespace that is not
+# looked at would mix those whom it was to keep apart.
+TAKES: dict[str, frozenset[str]] = {
+    "inmemory": frozenset(),
+    "sqlite": frozenset({"location"}),
+    "chroma": frozenset({"location", "namespace"}),
+    "postgres": frozenset({"location", "namespace"}),
+    "redis": frozenset({"location", "namespace", "key_prefix", "use_vector_index"}),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
