@@ -29,7 +29,7 @@ Kept = dict[str, tuple[Row, Fact]]  # by key
 class ChromaFactStore:
     """Facts partitioned by collection and user, found by words or, with an embedder, by cosine similarity.
 
-    A search looks at every fact of the user that holds. Chroma has no transactions: facts are written a thousand at a
+    A search looks at every fact of the user that holds. Chroma has no transactions: facts are written thousands at a
     time, those that are ended before those that end them. Facts may lie where a ChromaMemory does.
     """
 
