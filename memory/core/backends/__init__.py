@@ -1,4 +1,7 @@
-"""Where memories are kept. A backend is a module here with a `build(options)`, and one line in `BACKENDS`."""
+"""Where memories are kept. A backend is a module here with a `build(options)`, and a line in `BACKENDS` and in `TAKES`.
+
+What those that outlive a program do alike is in `kept`.
+"""
 
 from __future__ import annotations
 

@@ -7,22 +7,22 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from loom.messages import Message, utcnow
+from loom.messages import utcnow
 from memory.core.backends.chroma.facts import ChromaFactStore
 from memory.core.backends.chroma.place import Chroma
 from memory.core.backends.chroma.rows import NOBODY, Row, Rows, Where, checked_name, key, owner_of, where
+from memory.core.backends.kept import KeptMemory
 from memory.core.backends.sqlite.file import instant
 from memory.core.erasure import erasable
 from memory.core.history import History, Range
 from memory.core.protocol import Embedder, FactStore
-from memory.core.recall import default_recall_scored, warn_unless_isolated
-from memory.core.values import Episode, EpisodeMatch, Fact, MemoryBlock, MemoryExport, MemoryProfile
+from memory.core.recall import warn_unless_isolated
+from memory.core.values import Episode, EpisodeMatch, MemoryBlock, MemoryExport, MemoryProfile
 
 DEFAULT_COLLECTION = "loom_episodes"
-EVERYTHING = 2**63 - 1
 
 
-class ChromaMemory:
+class ChromaMemory(KeptMemory):
     """Episodes, blocks and, with a fact store, facts in Chroma: in a directory, in this process, or on its server.
 
     Recall goes by words (BM25) and, with an embedder, also by vectors, which Chroma finds. It reads all of the user's
@@ -45,8 +45,7 @@ class ChromaMemory:
         """`client` is one of `chromadb`, which stays its giver's to close."""
         self._chroma = client if isinstance(client, Chroma) else Chroma(client)
         self._name = checked_name(collection_name)
-        self._embedder = embedder
-        self.facts = fact_store
+        super().__init__(embedder=embedder, facts=fact_store)
 
     @classmethod
     def local(
@@ -101,79 +100,17 @@ class ChromaMemory:
             facts = ChromaFactStore(chroma, embedder=embedder, collection_name=name)
         return cls(chroma, embedder=embedder, collection_name=collection_name, fact_store=facts)
 
-    @property
-    def embedder(self) -> Embedder | None:
-        return self._embedder
-
     async def working(self, *, user_id: str | None = None) -> list[MemoryBlock]:
         rows = await self._chroma.read(lambda client: self._blocks(client).find(where(owner=owner_of(user_id))))
         return sorted(map(_block, rows), key=lambda block: block.pinned_order)
 
-    async def update_block(self, name: str, content: str, *, user_id: str | None = None) -> None:
-        await self._chroma.write(lambda client: self._write_block(client, name, content, user_id, append=False))
-
-    async def append_block(self, name: str, content: str, *, user_id: str | None = None) -> None:
-        await self._chroma.write(lambda client: self._write_block(client, name, content, user_id, append=True))
-
     async def remember(self, episode: Episode) -> str:
         """Embed and store an episode: when the embedder fails, it is not stored."""
-        vector = None
-        if self._embedder is not None:
-            vector = await self._embedder.embed(f"{episode.input}\n{episode.output}")
+        vector = await self._embedded(episode)
         values: dict[str, str | int] = {"session": episode.session_id, "at": instant(episode.occurred_at)}
         row = Row(owner_of(episode.user_id), episode.id, episode.model_dump_json(), values, vector)
         await self._chroma.write(lambda client: self._episodes(client).put([row]))
         return episode.id
-
-    async def recall(
-        self,
-        query: str,
-        *,
-        kind: str = "episodic",
-        limit: int = 5,
-        time_range: Range | None = None,
-        user_id: str | None = None,
-    ) -> list[Episode]:
-        found = await self.recall_scored(query, limit=limit, time_range=time_range, user_id=user_id)
-        if found or not query.strip():
-            return [match.episode for match in found]
-        return (await self._history(user_id)).newest(limit, time_range)
-
-    async def recall_scored(
-        self,
-        query: str,
-        *,
-        kind: str = "episodic",
-        limit: int = 5,
-        time_range: Range | None = None,
-        user_id: str | None = None,
-        alpha: float = 0.5,
-    ) -> list[EpisodeMatch]:
-        """By words the score is BM25. With an embedder it is that of the two orders fused by rank, at most 1/61.
-
-        Without an embedder alpha changes nothing. An empty query gets the newest, with score 1.
-        """
-        await self._check_isolation(user_id)
-        if not query.strip():
-            return default_recall_scored((await self._history(user_id)).newest(limit, time_range))
-        if self._embedder is None:
-            found = (await self._history(user_id)).by_words(query, limit, time_range)
-            return [EpisodeMatch(episode=episode, score=score, bm25_score=score) for score, episode in found]
-        return await self._by_both(self._embedder, query, limit, time_range, user_id, alpha)
-
-    async def recall_facts(
-        self, query: str, *, limit: int = 5, valid_at: datetime | None = None, user_id: str | None = None
-    ) -> list[Fact]:
-        if self.facts is None:
-            return []
-        return await self.facts.recall_text(query, limit=limit, valid_at=valid_at, user_id=user_id)
-
-    async def consolidate(self) -> int:
-        """Nothing: there is no Consolidator here. `AutoExtractMemory` around it reads facts out of every episode."""
-        return 0
-
-    async def session_messages(self, session_id: str, *, user_id: str | None = None, limit: int = 20) -> list[Message]:
-        return (await self._history(user_id, session=session_id)).messages(session_id, limit // 2)
 
     async def profile(self, *, user_id: str | None = None) -> MemoryProfile:
         facts, history = await self._facts_of(user_id), await self._history(user_id)
@@ -219,18 +156,35 @@ class ChromaMemory:
         """Let go of what was opened here. The next use opens it again, with nothing in it when it was ephemeral."""
         await self._chroma.aclose()
 
+    async def _newest(self, user_id: str | None, limit: int, time_range: Range | None) -> list[Episode]:
+        return (await self._history(user_id)).newest(limit, time_range)
+
+    async def _by_words(
+        self, user_id: str | None, query: str, limit: int, time_range: Range | None
+    ) -> list[EpisodeMatch]:
+        found = (await self._history(user_id)).by_words(query, limit, time_range)
+        return [EpisodeMatch(episode=episode, score=score, bm25_score=score) for score, episode in found]
+
     async def _by_both(
-        self, embedder: Embedder, query: str, limit: int, time_range: Range | None, user_id: str | None, alpha: float
+        self,
+        user_id: str | None,
+        query: str,
+        vector: Sequence[float] | None,
+        limit: int,
+        time_range: Range | None,
+        alpha: float,
     ) -> list[EpisodeMatch]:
         from memory.core.backends.fusion import matches  # brings NumPy, which is slow to import
 
-        pool = max(4 * limit, 20)
-        near = {}
-        if alpha > 0:
-            vector, condition = await embedder.embed(query), where(owner=owner_of(user_id), at=_during(time_range))
+        pool, near = max(4 * limit, 20), {}
+        if vector is not None:
+            condition = where(owner=owner_of(user_id), at=_during(time_range))
             near = await self._chroma.read(lambda client: self._near(client, vector, condition, pool))
         words = (await self._history(user_id)).by_words(query, pool, time_range) if alpha < 1 else []
         return matches(near, {each.id: (score, each) for score, each in words}, limit, alpha)
+
+    async def _last_of_session(self, user_id: str | None, session_id: str, count: int) -> list[Episode]:
+        return (await self._history(user_id, session=session_id)).newest(count)[::-1]
 
     def _near(
         self, client: Any, vector: Sequence[float], condition: Where, count: int
@@ -258,7 +212,10 @@ class ChromaMemory:
             self._blocks(client).drop_where(blocks)
         return len(gone)
 
-    def _write_block(self, client: Any, name: str, content: str, user_id: str | None, *, append: bool) -> None:
+    async def _write_block(self, user_id: str | None, name: str, content: str, *, append: bool) -> None:
+        await self._chroma.write(lambda client: self._put_block(client, user_id, name, content, append=append))
+
+    def _put_block(self, client: Any, user_id: str | None, name: str, content: str, *, append: bool) -> None:
         owner, rows = owner_of(user_id), self._blocks(client)
         old = rows.at([key(owner, name)]).get(key(owner, name))
         block = MemoryBlock(name=name, content=content) if old is None else _block(old)
@@ -274,9 +231,6 @@ class ChromaMemory:
             warn_unless_isolated(
                 user_id, named_users=await self._chroma.read(lambda client: self._episodes(client).has(named))
             )
-
-    async def _facts_of(self, user_id: str | None) -> list[Fact]:
-        return [] if self.facts is None else await self.facts.query(user_id=user_id, limit=EVERYTHING)
 
     def _episodes(self, client: Any) -> Rows:
         return Rows(client, self._name)

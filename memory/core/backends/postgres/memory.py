@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from sys import maxsize
 from typing import Any
 
 from loom.errors import ConfigError
-from loom.messages import Message, Role, utcnow
+from loom.messages import utcnow
+from memory.core.backends.kept import KeptMemory
 from memory.core.backends.postgres import DEFAULT_NAMESPACE, episodes, tables
 from memory.core.backends.postgres import facts as fact_rows
 from memory.core.backends.postgres.database import Database
@@ -17,7 +18,7 @@ from memory.core.backends.postgres.search import Found
 from memory.core.erasure import erasable
 from memory.core.history import Range
 from memory.core.protocol import Embedder, FactStore
-from memory.core.recall import default_recall_scored, warn_unless_isolated
+from memory.core.recall import warn_unless_isolated
 from memory.core.values import Episode, EpisodeMatch, Fact, MemoryBlock, MemoryExport, MemoryProfile, as_utc
 
 _TABLES = (tables.BLOCK, tables.EPISODE)
@@ -37,7 +38,7 @@ AND (%(before)s::timestamptz IS NULL OR updated_at < %(before)s)
 """
 
 
-class PostgresMemory:
+class PostgresMemory(KeptMemory):
     """Memory of one namespace in a database, over a psycopg `AsyncConnectionPool`, which belongs to one event loop.
 
     memory = await PostgresMemory.connect("postgresql://…", with_facts=True)
@@ -58,9 +59,8 @@ class PostgresMemory:
         if not namespace:
             raise ConfigError("the namespace of a memory has a name, say 'default'")
         self._database = pool if isinstance(pool, Database) else Database(pool)
-        self._embedder = embedder
         self._namespace = namespace
-        self.facts = fact_store
+        super().__init__(embedder=embedder, facts=fact_store)
 
     @classmethod
     async def connect(
@@ -84,10 +84,6 @@ class PostgresMemory:
     @property
     def namespace(self) -> str:
         return self._namespace
-
-    @property
-    def embedder(self) -> Embedder | None:
-        return self._embedder
 
     @property
     def embedding_dimensions(self) -> int:
@@ -114,81 +110,11 @@ class PostgresMemory:
         async with self._database.connection() as connection:
             return await _blocks(connection, self._scope(user_id))
 
-    async def update_block(self, name: str, content: str, *, user_id: str | None = None) -> None:
-        await self._write_block(user_id, name, content, append=False)
-
-    async def append_block(self, name: str, content: str, *, user_id: str | None = None) -> None:
-        await self._write_block(user_id, name, content, append=True)
-
     async def remember(self, episode: Episode) -> str:
-        embedder, vector = self._embedder, None
-        if embedder is not None:
-            vector = await embedder.embed(f"{episode.input}\n{episode.output}")
-        async with self._database.transaction(searching=embedder is not None) as connection:
-            await episodes.keep(connection, self._namespace, episode, vector, with_vectors=embedder is not None)
+        vector, with_vectors = await self._embedded(episode), self._embedder is not None
+        async with self._database.transaction(searching=with_vectors) as connection:
+            await episodes.keep(connection, self._namespace, episode, vector, with_vectors=with_vectors)
         return episode.id
-
-    async def recall(
-        self,
-        query: str,
-        *,
-        kind: str = "episodic",
-        limit: int = 5,
-        time_range: Range | None = None,
-        user_id: str | None = None,
-    ) -> list[Episode]:
-        found = await self.recall_scored(query, limit=limit, time_range=time_range, user_id=user_id)
-        if found or not query.strip():
-            return [match.episode for match in found]
-        return await self._newest(user_id, limit, time_range)
-
-    async def recall_scored(
-        self,
-        query: str,
-        *,
-        kind: str = "episodic",
-        limit: int = 5,
-        time_range: Range | None = None,
-        user_id: str | None = None,
-        alpha: float = 0.5,
-    ) -> list[EpisodeMatch]:
-        """By words the score is BM25. With an embedder it is that of the two orders fused by rank, at most 1/61.
-
-        Without an embedder alpha changes nothing. An empty query gets the newest, with score 1.
-        """
-        await self._check_isolation(user_id)
-        if not query.strip():
-            return default_recall_scored(await self._newest(user_id, limit, time_range))
-        mine = self._scope(user_id)
-        if self._embedder is None:
-            async with self._database.transaction(searching=True) as connection:
-                found = await episodes.by_words(connection, mine, query, limit, time_range)
-            read = _read(found).values()
-            return [EpisodeMatch(episode=each, score=score, bm25_score=score) for score, each in read]
-        from memory.core.backends.fusion import matches  # brings NumPy, which is slow to import
-
-        vector = await self._embedder.embed(query) if alpha > 0 else None
-        pool = max(4 * limit, 20)
-        async with self._database.transaction(searching=True) as connection:
-            words = await episodes.by_words(connection, mine, query, pool, time_range) if alpha < 1 else []
-            near = [] if vector is None else await episodes.by_vector(connection, mine, vector, pool, time_range)
-        return matches(_read(near), _read(words), limit, alpha)
-
-    async def recall_facts(
-        self, query: str, *, limit: int = 5, valid_at: datetime | None = None, user_id: str | None = None
-    ) -> list[Fact]:
-        if self.facts is None:
-            return []
-        return await self.facts.recall_text(query, limit=limit, valid_at=valid_at, user_id=user_id)
-
-    async def consolidate(self) -> int:
-        """Nothing: there is no Consolidator here. `AutoExtractMemory` around it reads facts out of every episode."""
-        return 0
-
-    async def session_messages(self, session_id: str, *, user_id: str | None = None, limit: int = 20) -> list[Message]:
-        async with self._database.connection() as connection:
-            last = await episodes.last_of_session(connection, self._scope(user_id), session_id, limit // 2)
-        return [message for episode in last for message in _exchange(episode)]
 
     async def profile(self, *, user_id: str | None = None) -> MemoryProfile:
         mine = self._scope(user_id)
@@ -230,7 +156,7 @@ class PostgresMemory:
         return count + len(ids)
 
     async def export(self, *, user_id: str | None = None) -> MemoryExport:
-        facts = [] if self.facts is None else await self.facts.query(user_id=user_id, limit=maxsize)
+        facts = await self._facts_of(user_id)
         async with self._database.transaction() as connection:
             kept = await episodes.all_of(connection, self._scope(user_id))
             blocks = await _blocks(connection, self._scope(user_id))
@@ -256,12 +182,40 @@ class PostgresMemory:
         """How many facts there are, and ten of them, the newest."""
         if isinstance(self.facts, PostgresFactStore):
             return await self.facts.count(user_id=user_id), await self.facts.query(user_id=user_id, limit=10)
-        facts = [] if self.facts is None else await self.facts.query(user_id=user_id, limit=maxsize)
+        facts = await self._facts_of(user_id)
         return len(facts), facts[:10]
 
     async def _newest(self, user_id: str | None, limit: int, time_range: Range | None) -> list[Episode]:
         async with self._database.connection() as connection:
             return await episodes.newest(connection, self._scope(user_id), limit, time_range)
+
+    async def _by_words(
+        self, user_id: str | None, query: str, limit: int, time_range: Range | None
+    ) -> list[EpisodeMatch]:
+        async with self._database.transaction(searching=True) as connection:
+            found = await episodes.by_words(connection, self._scope(user_id), query, limit, time_range)
+        return [EpisodeMatch(episode=each, score=score, bm25_score=score) for score, each in _read(found).values()]
+
+    async def _by_both(
+        self,
+        user_id: str | None,
+        query: str,
+        vector: Sequence[float] | None,
+        limit: int,
+        time_range: Range | None,
+        alpha: float,
+    ) -> list[EpisodeMatch]:
+        from memory.core.backends.fusion import matches  # brings NumPy, which is slow to import
+
+        mine, pool = self._scope(user_id), max(4 * limit, 20)
+        async with self._database.transaction(searching=True) as connection:
+            words = await episodes.by_words(connection, mine, query, pool, time_range) if alpha < 1 else []
+            near = [] if vector is None else await episodes.by_vector(connection, mine, vector, pool, time_range)
+        return matches(_read(near), _read(words), limit, alpha)
+
+    async def _last_of_session(self, user_id: str | None, session_id: str, count: int) -> list[Episode]:
+        async with self._database.connection() as connection:
+            return await episodes.last_of_session(connection, self._scope(user_id), session_id, count)
 
     async def _check_isolation(self, user_id: str | None) -> None:
         if user_id is None:
@@ -287,7 +241,3 @@ def _read(found: list[Found]) -> dict[str, tuple[float, Episode]]:
     """Id → score, episode, best first."""
     read = episodes.read(row.body for row in found)
     return {episode.id: (row.score, episode) for row, episode in zip(found, read, strict=True)}
-
-
-def _exchange(episode: Episode) -> tuple[Message, Message]:
-    return Message(role=Role.USER, content=episode.input), Message(role=Role.ASSISTANT, content=episode.output)

@@ -6,26 +6,26 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from loom.messages import Message, Role, utcnow
+from loom.messages import utcnow
+from memory.core.backends.kept import KeptMemory
 from memory.core.backends.redis import episodes
 from memory.core.backends.redis.facts import RedisFactStore
 from memory.core.backends.redis.index import VectorIndex
-from memory.core.backends.redis.keys import Instants, Keys, checked_prefix, instant, shared, span
+from memory.core.backends.redis.keys import Keys, checked_prefix, instant, shared, span
 from memory.core.backends.redis.server import DEFAULT_URL, Command, RedisServer
 from memory.core.erasure import erasable
 from memory.core.history import Range
 from memory.core.protocol import Embedder, FactStore
-from memory.core.recall import default_recall_scored, warn_unless_isolated
-from memory.core.values import Episode, EpisodeMatch, Fact, MemoryBlock, MemoryExport, MemoryProfile
+from memory.core.recall import warn_unless_isolated
+from memory.core.values import Episode, EpisodeMatch, MemoryBlock, MemoryExport, MemoryProfile
 
 DEFAULT_PREFIX = "loom:episode:"
 DEFAULT_INDEX = "loom_idx"
-EVERYTHING = 2**63 - 1
 _USERS = "episode-users"
 _PLACE_DIGITS = 16
 
 
-class RedisMemory:
+class RedisMemory(KeptMemory):
     """Episodes, blocks and, with a fact store, facts on a Redis or Valkey server, which many programs may share.
 
     What lies under another `key_prefix` is another memory. Each user has keys of their own under it: nothing that is
@@ -47,13 +47,12 @@ class RedisMemory:
         use_vector_index: bool = True,
         fact_store: FactStore | None = None,
     ) -> None:
+        super().__init__(embedder=embedder, facts=fact_store)
         self._server = client if isinstance(client, RedisServer) else RedisServer(client)
         self._prefix = checked_prefix(key_prefix)
-        self._embedder = embedder
         self._index = VectorIndex(
             self._server, prefix=key_prefix, name=index_name, use_index=use_vector_index and embedder is not None
         )
-        self.facts = fact_store
 
     @classmethod
     async def connect(
@@ -83,10 +82,6 @@ class RedisMemory:
             fact_store=facts,
         )
 
-    @property
-    def embedder(self) -> Embedder | None:
-        return self._embedder
-
     async def ensure_index(self) -> None:
         """Make the vector index where the server can have one and there is an embedder. Recall does so by itself."""
         if self._embedder is not None:
@@ -97,17 +92,10 @@ class RedisMemory:
         by_place = sorted(stored, key=lambda value: int(value[:_PLACE_DIGITS]))
         return sorted(map(_block, by_place), key=lambda block: block.pinned_order)
 
-    async def update_block(self, name: str, content: str, *, user_id: str | None = None) -> None:
-        await self._write_block(name, content, user_id, append=False)
-
-    async def append_block(self, name: str, content: str, *, user_id: str | None = None) -> None:
-        await self._write_block(name, content, user_id, append=True)
-
     async def remember(self, episode: Episode) -> str:
         """Embed and store an episode: when the embedder fails, it is not stored."""
-        vector = None
-        if self._embedder is not None:
-            vector = await self._embedder.embed(f"{episode.input}\n{episode.output}")
+        vector = await self._embedded(episode)
+        if vector is not None:
             await self._index.ensure(len(vector))
         keys = self._keys(episode.user_id)
 
@@ -125,62 +113,6 @@ class RedisMemory:
 
         await self._server.change(keys["episode-ids"], plan=plan)
         return episode.id
-
-    async def recall(
-        self,
-        query: str,
-        *,
-        kind: str = "episodic",
-        limit: int = 5,
-        time_range: Range | None = None,
-        user_id: str | None = None,
-    ) -> list[Episode]:
-        if query.strip():
-            found = await self.recall_scored(query, limit=limit, time_range=time_range, user_id=user_id)
-            if found:
-                return [match.episode for match in found]
-        else:
-            await self._check_isolation(user_id)
-        return await episodes.newest(self._server, self._keys(user_id), limit, span(time_range))
-
-    async def recall_scored(
-        self,
-        query: str,
-        *,
-        kind: str = "episodic",
-        limit: int = 5,
-        time_range: Range | None = None,
-        user_id: str | None = None,
-        alpha: float = 0.5,
-    ) -> list[EpisodeMatch]:
-        """By words the score is BM25. With an embedder it is that of the two orders fused by rank, at most 1/61.
-
-        Without an embedder alpha changes nothing. An empty query gets the newest, with score 1.
-        """
-        await self._check_isolation(user_id)
-        keys, times = self._keys(user_id), span(time_range)
-        if not query.strip():
-            return default_recall_scored(await episodes.newest(self._server, keys, limit, times))
-        if self._embedder is None:
-            found = await episodes.by_words(self._server, keys, query, limit, times)
-            return await episodes.matches(self._server, keys, found, by_vector={}, by_words=found)
-        vector = await self._embedder.embed(query) if alpha > 0 else None
-        return await self._by_both(keys, query, vector, limit, times, alpha)
-
-    async def recall_facts(
-        self, query: str, *, limit: int = 5, valid_at: datetime | None = None, user_id: str | None = None
-    ) -> list[Fact]:
-        if self.facts is None:
-            return []
-        return await self.facts.recall_text(query, limit=limit, valid_at=valid_at, user_id=user_id)
-
-    async def consolidate(self) -> int:
-        """Nothing: there is no Consolidator here. `AutoExtractMemory` around it reads facts out of every episode."""
-        return 0
-
-    async def session_messages(self, session_id: str, *, user_id: str | None = None, limit: int = 20) -> list[Message]:
-        last = await episodes.last_of_session(self._server, self._keys(user_id), session_id, limit // 2)
-        return [message for episode in last for message in _exchange(episode)]
 
     async def profile(self, *, user_id: str | None = None) -> MemoryProfile:
         facts, keys = await self._facts_of(user_id), self._keys(user_id)
@@ -238,7 +170,7 @@ class RedisMemory:
         """Close the connections unless they are those of a client that was given. The next use opens others."""
         await self._server.aclose()
 
-    async def _write_block(self, name: str, content: str, user_id: str | None, *, append: bool) -> None:
+    async def _write_block(self, user_id: str | None, name: str, content: str, *, append: bool) -> None:
         keys = self._keys(user_id)
 
         async def plan() -> tuple[None, list[Command]]:
@@ -260,18 +192,37 @@ class RedisMemory:
         blocks = map(_block, stored)
         return [block.name for block in blocks if before is None or instant(block.updated_at) < instant(before)]
 
+    async def _newest(self, user_id: str | None, limit: int, time_range: Range | None) -> list[Episode]:
+        return await episodes.newest(self._server, self._keys(user_id), limit, span(time_range))
+
+    async def _by_words(
+        self, user_id: str | None, query: str, limit: int, time_range: Range | None
+    ) -> list[EpisodeMatch]:
+        keys = self._keys(user_id)
+        found = await episodes.by_words(self._server, keys, query, limit, span(time_range))
+        return await episodes.matches(self._server, keys, found, by_vector={}, by_words=found)
+
     async def _by_both(
-        self, keys: Keys, query: str, vector: Sequence[float] | None, limit: int, times: Instants, alpha: float
+        self,
+        user_id: str | None,
+        query: str,
+        vector: Sequence[float] | None,
+        limit: int,
+        time_range: Range | None,
+        alpha: float,
     ) -> list[EpisodeMatch]:
         from memory.core.vector_stores.ranking import fused  # brings NumPy, which is slow to import
 
-        pool = max(4 * limit, 20)
+        keys, times, pool = self._keys(user_id), span(time_range), max(4 * limit, 20)
         words = await episodes.by_words(self._server, keys, query, pool, times) if alpha < 1 else {}
         near = {}
         if vector is not None:
             near = await episodes.by_vector(self._server, keys, self._index, vector, pool, times)
         scores = episodes.best(fused([(alpha, list(near)), (1 - alpha, list(words))]), limit)
         return await episodes.matches(self._server, keys, scores, by_vector=near, by_words=words)
+
+    async def _last_of_session(self, user_id: str | None, session_id: str, count: int) -> list[Episode]:
+        return await episodes.last_of_session(self._server, self._keys(user_id), session_id, count)
 
     async def _matching(
         self, user_id: str | None, session_id: str | None, before: datetime | None
@@ -287,9 +238,6 @@ class RedisMemory:
         named = user_id is None and (await self._server.ask(("SCARD", shared(self._prefix, _USERS))))[0] > 0
         warn_unless_isolated(user_id, named_users=named)
 
-    async def _facts_of(self, user_id: str | None) -> list[Fact]:
-        return [] if self.facts is None else await self.facts.query(user_id=user_id, limit=EVERYTHING)
-
     def _registered(self, user_id: str | None) -> list[Command]:
         return [] if user_id is None else [("SADD", shared(self._prefix, _USERS), user_id)]
 
@@ -304,7 +252,3 @@ def fact_prefix(key_prefix: str) -> str:
 
 def _block(stored: str) -> MemoryBlock:
     return MemoryBlock.model_validate_json(stored[_PLACE_DIGITS:])
-
-
-def _exchange(episode: Episode) -> tuple[Message, Message]:
-    return Message(role=Role.USER, content=episode.input), Message(role=Role.ASSISTANT, content=episode.output)

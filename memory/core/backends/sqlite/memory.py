@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from loom.messages import Message, Role, utcnow
+from loom.messages import utcnow
+from memory.core.backends.kept import EVERYTHING, KeptMemory
 from memory.core.backends.sqlite import episodes
 from memory.core.backends.sqlite import facts as fact_rows
 from memory.core.backends.sqlite.facts import SqliteFactStore
@@ -25,14 +26,13 @@ from memory.core.backends.sqlite.file import (
 from memory.core.erasure import erasable
 from memory.core.history import Range
 from memory.core.protocol import Embedder, FactStore
-from memory.core.recall import default_recall_scored, warn_unless_isolated
-from memory.core.values import Episode, EpisodeMatch, Fact, MemoryBlock, MemoryExport, MemoryProfile
+from memory.core.recall import warn_unless_isolated
+from memory.core.values import Episode, EpisodeMatch, MemoryBlock, MemoryExport, MemoryProfile
 
 T = TypeVar("T")
-EVERYTHING = 2**63 - 1
 
 
-class SqliteMemory:
+class SqliteMemory(KeptMemory):
     """Episodes, blocks and facts in one file, which several programs may use at once.
 
     Recall goes by words (BM25) and, with an embedder, also by vectors: these it compares with all of the user's. The
@@ -48,97 +48,28 @@ class SqliteMemory:
         fact_store: FactStore | None = None,
     ) -> None:
         self._file = SqliteFile(path)
-        self._embedder = embedder
         if fact_store is None and with_facts:
             fact_store = SqliteFactStore(self._file, embedder=embedder)
-        self.facts = fact_store
+        super().__init__(embedder=embedder, facts=fact_store)
 
     @property
     def path(self) -> Path:
         return self._file.path
 
-    @property
-    def embedder(self) -> Embedder | None:
-        return self._embedder
-
     async def working(self, *, user_id: str | None = None) -> list[MemoryBlock]:
         return await self._of(user_id, _blocks) or []
 
-    async def update_block(self, name: str, content: str, *, user_id: str | None = None) -> None:
-        await self._file.write(lambda connection: _write_block(connection, user_id, name, content))
-
-    async def append_block(self, name: str, content: str, *, user_id: str | None = None) -> None:
-        await self._file.write(lambda connection: _write_block(connection, user_id, name, content, append=True))
-
     async def remember(self, episode: Episode) -> str:
-        vector = None
-        if self._embedder is not None:
-            vector = _bytes(await self._embedder.embed(f"{episode.input}\n{episode.output}"))
+        vector = await self._embedded(episode)
+        kept = None if vector is None else _bytes(vector)
 
         def keep(connection: sqlite3.Connection) -> None:
             owner = owner_of(connection, episode.user_id, create=True)
             assert owner is not None
-            episodes.keep(connection, owner, episode, vector)
+            episodes.keep(connection, owner, episode, kept)
 
         await self._file.write(keep)
         return episode.id
-
-    async def recall(
-        self,
-        query: str,
-        *,
-        kind: str = "episodic",
-        limit: int = 5,
-        time_range: Range | None = None,
-        user_id: str | None = None,
-    ) -> list[Episode]:
-        if query.strip():
-            found = await self.recall_scored(query, limit=limit, time_range=time_range, user_id=user_id)
-            if found:
-                return [match.episode for match in found]
-        else:
-            await self._check_isolation(user_id)
-        return await self._newest(user_id, limit, time_range)
-
-    async def recall_scored(
-        self,
-        query: str,
-        *,
-        kind: str = "episodic",
-        limit: int = 5,
-        time_range: Range | None = None,
-        user_id: str | None = None,
-        alpha: float = 0.5,
-    ) -> list[EpisodeMatch]:
-        """By words the score is BM25. With an embedder it is that of the two orders fused by rank, at most 1/61.
-
-        Without an embedder alpha changes nothing. An empty query gets the newest, with score 1.
-        """
-        await self._check_isolation(user_id)
-        if not query.strip():
-            return default_recall_scored(await self._newest(user_id, limit, time_range))
-        times = span(time_range)
-        if self._embedder is None:
-            return await self._of(user_id, lambda c, owner: _by_words(c, owner, query, limit, times)) or []
-        vector = await self._embedder.embed(query) if alpha > 0 else None
-        return await self._of(user_id, lambda c, owner: _by_both(c, owner, query, vector, limit, times, alpha)) or []
-
-    async def recall_facts(
-        self, query: str, *, limit: int = 5, valid_at: datetime | None = None, user_id: str | None = None
-    ) -> list[Fact]:
-        if self.facts is None:
-            return []
-        return await self.facts.recall_text(query, limit=limit, valid_at=valid_at, user_id=user_id)
-
-    async def consolidate(self) -> int:
-        """Nothing: there is no Consolidator here. `AutoExtractMemory` around it reads facts out of every episode."""
-        return 0
-
-    async def session_messages(self, session_id: str, *, user_id: str | None = None, limit: int = 20) -> list[Message]:
-        last = (
-            await self._of(user_id, lambda c, owner: episodes.last_of_session(c, owner, session_id, limit // 2)) or []
-        )
-        return [message for episode in last for message in _exchange(episode)]
 
     async def profile(self, *, user_id: str | None = None) -> MemoryProfile:
         facts = await self._facts_of(user_id)
@@ -194,11 +125,31 @@ class SqliteMemory:
     async def _newest(self, user_id: str | None, limit: int, time_range: Range | None) -> list[Episode]:
         return await self._of(user_id, lambda c, owner: episodes.newest(c, owner, limit, span(time_range))) or []
 
+    async def _by_words(
+        self, user_id: str | None, query: str, limit: int, time_range: Range | None
+    ) -> list[EpisodeMatch]:
+        return await self._of(user_id, lambda c, owner: _by_words(c, owner, query, limit, span(time_range))) or []
+
+    async def _by_both(
+        self,
+        user_id: str | None,
+        query: str,
+        vector: Sequence[float] | None,
+        limit: int,
+        time_range: Range | None,
+        alpha: float,
+    ) -> list[EpisodeMatch]:
+        times = span(time_range)
+        return await self._of(user_id, lambda c, owner: _by_both(c, owner, query, vector, limit, times, alpha)) or []
+
+    async def _last_of_session(self, user_id: str | None, session_id: str, count: int) -> list[Episode]:
+        return await self._of(user_id, lambda c, owner: episodes.last_of_session(c, owner, session_id, count)) or []
+
+    async def _write_block(self, user_id: str | None, name: str, content: str, *, append: bool) -> None:
+        await self._file.write(lambda connection: _write_block(connection, user_id, name, content, append=append))
+
     async def _check_isolation(self, user_id: str | None) -> None:
         warn_unless_isolated(user_id, named_users=user_id is None and await self._file.read(has_named_owners))
-
-    async def _facts_of(self, user_id: str | None) -> list[Fact]:
-        return [] if self.facts is None else await self.facts.query(user_id=user_id, limit=EVERYTHING)
 
 
 def _by_words(
@@ -212,7 +163,7 @@ def _by_both(
     connection: sqlite3.Connection,
     owner: int,
     query: str,
-    vector: list[float] | None,
+    vector: Sequence[float] | None,
     limit: int,
     times: tuple[int, int],
     alpha: float,
@@ -238,9 +189,7 @@ def _blocks(connection: sqlite3.Connection, owner: int) -> list[MemoryBlock]:
     ]
 
 
-def _write_block(
-    connection: sqlite3.Connection, user_id: str | None, name: str, content: str, *, append: bool = False
-) -> None:
+def _write_block(connection: sqlite3.Connection, user_id: str | None, name: str, content: str, *, append: bool) -> None:
     owner = owner_of(connection, user_id, create=True)
     connection.execute(
         "INSERT INTO block (owner, name, content, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT (owner, name)"
@@ -283,10 +232,6 @@ def _forget(
         )
     drop_if_empty(connection, owner)
     return count
-
-
-def _exchange(episode: Episode) -> tuple[Message, Message]:
-    return Message(role=Role.USER, content=episode.input), Message(role=Role.ASSISTANT, content=episode.output)
 
 
 def _bytes(vector: list[float]) -> bytes:
