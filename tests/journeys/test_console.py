@@ -18,7 +18,7 @@ from agents import services
 from agents.core.runtime.writer import Append
 from agents.models import Run
 from loom.events import Record
-from tests.journeys.browser import chromium, complaints_of
+from tests.journeys.browser import chromium, complaints_of, press
 from tests.journeys.conftest import Caller, Fleet, offer
 
 pytestmark = pytest.mark.browser
@@ -117,7 +117,7 @@ def test_what_a_model_says_is_seen_before_it_has_finished(signed_in: Page) -> No
     _start(signed_in, "slow-echo", TEN_WORDS)
 
     saying = signed_in.locator(".saying .text")
-    expect(saying).to_contain_text("Echo: one two", timeout=10 * SECONDS)
+    expect(saying).to_contain_text("Echo: one two")
     assert "ten" not in (saying.text_content() or "")
     expect(signed_in.locator(".saying .step")).to_have_text("turn:1/model")
     assert signed_in.locator("#summary").get_attribute("data-over") == "false"
@@ -146,8 +146,8 @@ def test_the_list_shows_new_runs_and_their_ends_by_itself(signed_in: Page, ann: 
     run_id = ann.start("slow-echo", "from a program")
 
     row = signed_in.locator(f"#runs tr:has(a[href='/runs/{run_id}'])")
-    expect(row).to_contain_text("from a program", timeout=5 * SECONDS)
-    expect(row.locator(".status")).to_have_text("Succeeded", timeout=10 * SECONDS)
+    expect(row).to_contain_text("from a program")
+    expect(row.locator(".status")).to_have_text("Succeeded")
     assert _has_stayed(signed_in)
 
 
@@ -169,11 +169,11 @@ def test_without_the_socket_the_page_asks_instead(context: BrowserContext, ann: 
 
 def test_the_console_can_be_used_from_the_keyboard(signed_in: Page) -> None:
     signed_in.get_by_role("button", name="New run").focus()
-    signed_in.keyboard.press("Enter")
+    press(signed_in, "Enter")
     expect(signed_in.get_by_label("Input")).to_be_focused()
 
     signed_in.keyboard.type("by hand")
-    signed_in.keyboard.press("Control+Enter")
+    press(signed_in, "Control+Enter")
 
     signed_in.wait_for_url(re.compile(r"/runs/[0-9a-f-]{36}$"))
     expect(signed_in.locator("#events")).to_contain_text("by hand")
@@ -237,7 +237,7 @@ def test_a_run_with_five_thousand_events_is_usable(signed_in: Page, ann: Caller,
     expect(signed_in.locator("#live")).to_be_visible()
     _elsewhere(_append, acme, run_id, [Record(kind="run.succeeded", data={"output": "at last", "parsed": None})])
 
-    expect(signed_in.locator(".answer")).to_contain_text("at last", timeout=5 * SECONDS)
+    expect(signed_in.locator(".answer")).to_contain_text("at last")
     print(f"a page of 5,000 events is complete after {took:.0f} ms")  # noqa: T201
     signed_in.get_by_role("link", name=re.compile("earlier")).click()
     expect(lines).to_have_count(400)

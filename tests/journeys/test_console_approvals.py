@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.journeys.browser import chromium, complaints_of
+from tests.journeys.browser import chromium, complaints_of, press
 from tests.journeys.conftest import Caller, Fleet, offer
 
 pytestmark = pytest.mark.browser
@@ -58,12 +58,6 @@ def page(browser: Browser, web: str, ann: Caller, acme: Any) -> Iterator[Page]:
     assert complaints == []
 
 
-def _press(page: Page, key: str) -> None:
-    """Once the page listens to keys: what is pressed before that is lost, as in every page."""
-    expect(page.locator("#split[data-ready]")).to_be_attached()
-    page.keyboard.press(key)
-
-
 def test_a_yes_from_the_keyboard_lets_the_run_go_on_to_its_answer(page: Page, ann: Caller) -> None:
     run_id = ann.start("payer", "Pay the bill")
     page.goto(f"/runs/{run_id}")
@@ -71,7 +65,7 @@ def test_a_yes_from_the_keyboard_lets_the_run_go_on_to_its_answer(page: Page, an
 
     page.get_by_role("button", name="Look and decide").click()
     expect(page.locator(".question h2")).to_have_text("pay")
-    _press(page, "a")
+    press(page, "a")
 
     page.wait_for_url(re.compile(f"/runs/{run_id}$"))
     expect(page.locator(".answer pre")).to_have_text("The clerk says: paid 5")
@@ -85,12 +79,12 @@ def test_an_edit_is_compared_and_then_runs_as_it_was_edited(page: Page, ann: Cal
     page.goto("/approvals/")
     expect(page.locator(".row")).to_have_count(1)
 
-    _press(page, "j")
-    page.keyboard.press("Enter")
+    press(page, "j")
+    press(page, "Enter")
     expect(page.locator(".question h2")).to_have_text("pay")
-    _press(page, "e")
+    press(page, "e")
     page.get_by_label("amount").fill("3")
-    page.keyboard.press("Control+Enter")
+    press(page, "Control+Enter")
     expect(page.locator(".diff del")).to_have_text("5")
     expect(page.locator(".diff ins")).to_have_text("3")
     page.get_by_role("button", name="Approve with edits").click()
@@ -109,12 +103,12 @@ def test_what_is_typed_is_no_shortcut_and_the_inbox_fills_and_empties_by_itself(
     expect(page.locator(".row")).to_have_count(1)
     page.locator(".row a").click()
     expect(page.locator(".question h2")).to_have_text("pay")
-    _press(page, "r")
+    press(page, "r")
     page.keyboard.type("a jest, are we?")
 
     expect(page.get_by_label("Why?")).to_have_value("a jest, are we?")
     expect(page.locator(".question .decided")).to_have_text("Pending")
-    page.keyboard.press("Control+Enter")
+    press(page, "Control+Enter")
     expect(page.locator(".question .decided")).to_have_text("Rejected")
     expect(page.locator(".row")).to_have_count(0)
     expect(page.locator("blockquote")).to_have_text("a jest, are we?")
