@@ -48,5 +48,5 @@ def canonical(value: Any) -> str:
 
 
 def deterministic_hash(*parts: Any) -> str:
-    """SHA-256 (hex) of the canonical JSON of the parts."""
-    return hashlib.sha256(canonical(parts).encode()).hexdigest()
+    """SHA-256 (hex) of the canonical JSON of the parts. Half characters in texts count too."""
+    return hashlib.sha256(canonical(parts).encode(errors="surrogatepass")).hexdigest()
