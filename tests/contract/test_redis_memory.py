@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import warnings
@@ -14,6 +15,7 @@ import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -381,3 +383,23 @@ async def test_an_embedder_of_another_size_passes_over_vectors_that_it_cannot_co
 
     assert [match.episode.input for match in found] == ["tea again"]
     assert len(await memory.recall("tea", user_id="ann")) == 2
+
+
+async def test_memories_that_are_dropped_leave_no_connections(prefix: str) -> None:
+    url, name = os.environ["REDIS_URL"], f"dropped-{secrets.token_hex(4)}"
+    watcher = Redis.from_url(url)
+
+    async def connections() -> int:
+        return sum(client["name"] == name for client in await watcher.client_list())
+
+    for _ in range(3):
+        memory = resolve_memory({"backend": "redis", "url": f"{url}?client_name={name}", "key_prefix": prefix})
+        await memory.update_block("profile", "tea", user_id="ann")
+        assert await connections()
+        del memory
+        gc.collect()
+
+        with anyio.fail_after(30):
+            while await connections():
+                await anyio.sleep(0.01)
+    await watcher.aclose()

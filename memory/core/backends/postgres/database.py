@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
-from weakref import finalize
 
 from loom.errors import ConfigError, Invalid, MemoryStoreError
 from memory.core.backends.location import shown
 from memory.core.backends.postgres import tables
+from memory.core.dropped import close_when_dropped
 
 _PATIENCE_SECONDS = 10
 _LOCK = 0x6C6F6F6D  # two programs that begin at once must not make the tables twice
@@ -30,8 +29,6 @@ SELECT %(dimensions)s::integer IS NULL OR bool_and(EXISTS (
     SELECT FROM pg_attribute WHERE attrelid = to_regclass(quote_ident(name)) AND attname = 'embedding'))
 FROM unnest(%(searched)s::text[]) AS name
 """
-
-_closing: set[asyncio.Task[None]] = set()  # an event loop alone does not keep its tasks
 
 
 class Database:
@@ -67,7 +64,7 @@ class Database:
             await pool.close()
             raise
         database = cls(pool)
-        finalize(database, _close_later, pool, asyncio.get_running_loop()).atexit = False
+        close_when_dropped(database, pool.close)
         return database
 
     async def aclose(self) -> None:
@@ -117,18 +114,6 @@ class Database:
                 await connection.execute(_SEARCHING)
             for statement in statements:
                 await connection.execute(statement)
-
-
-def _close_later(pool: Any, loop: asyncio.AbstractEventLoop) -> None:
-    """Agents are dropped, not closed; a pool that is only dropped leaves its tasks behind."""
-
-    def close() -> None:
-        task = loop.create_task(pool.close())
-        _closing.add(task)
-        task.add_done_callback(_closing.discard)
-
-    if loop.is_running() and not pool.closed:
-        loop.call_soon_threadsafe(close)
 
 
 def check_dsn(dsn: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from loom.errors import ConfigError, MemoryStoreError
 from memory.core.backends.location import shown
+from memory.core.dropped import close_when_dropped
 
 T = TypeVar("T")
 Command = Sequence[Any]
@@ -36,6 +37,7 @@ class RedisServer:
         except ValueError as error:
             raise ConfigError(f"{shown(url)!r} is no URL of a Redis: {error}; write redis://host:6379/0") from error
         server = cls(client, url=url)
+        close_when_dropped(server, client.aclose)
         try:
             await server.ask(("PING",))
         except BaseException:
