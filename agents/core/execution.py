@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from agents.core.runtime.base import Steps
 from agents.core.stop_hooks import StopHookResult
 from agents.core.wiring import DEFAULTS, Options, dependencies_of, instructions_of, kit_of, steps_at_hand, steps_of
 from audit.core.log import wants_full_transcripts
+from audit.core.telemetry import agent_span
 from governance.core.hooks import HookRegistry
 from loom.context import set_run_context
 from loom.errors import OutputValidationError
@@ -68,7 +69,7 @@ async def _execute(agent: Agent, prompt: str, ambient: Ambient, options: Options
     )
     run = _Run(agent, session, deps, ambient, output, options.output_validation_retries, started_at)
     with set_run_context(deps.context):
-        return await (run.observed(prompt) if deps.desk is None and deps.fast_telemetry else run.surrounded(prompt))
+        return await run.at_desk(prompt)
 
 
 @dataclass
@@ -83,18 +84,21 @@ class _Run:
     validation_retries: int
     started_at: datetime
 
-    async def surrounded(self, prompt: str) -> RunResult:
-        """The run at its desk and in its span."""
-        agent, deps = self.agent, self.deps
-        async with AsyncExitStack() as stack:
-            if deps.desk is not None:
-                await deps.desk.open(agent.tool_host, self.session, stack.enter_context(ExitStack()))
-            if not deps.fast_telemetry:
-                from audit.core.telemetry import agent_span
+    async def at_desk(self, prompt: str) -> RunResult:
+        """The run at its desk, where it has one."""
+        if self.deps.desk is None:
+            return await self.traced(prompt)
+        with ExitStack() as stack:
+            await self.deps.desk.open(self.agent.tool_host, self.session, stack)
+            return await self.traced(prompt)
 
-                about = {"architecture": agent.architecture.name, "max_turns": agent.max_turns}
-                span = agent_span(deps.telemetry, agent.name, agent.model.name, deps.context, **about)
-                await stack.enter_async_context(span)
+    async def traced(self, prompt: str) -> RunResult:
+        """The run in its span, where somebody looks."""
+        agent, deps = self.agent, self.deps
+        if deps.fast_telemetry:
+            return await self.observed(prompt)
+        about = {"architecture": agent.architecture.name, "max_turns": agent.max_turns}
+        async with agent_span(deps.telemetry, agent.name, agent.model.name, deps.context, **about):
             return await self.observed(prompt)
 
     async def observed(self, prompt: str) -> RunResult:

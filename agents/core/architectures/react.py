@@ -10,6 +10,7 @@ from agents.core import loop
 from agents.core.architectures.base import AgentSession, Dependencies
 from agents.core.context_window import keep_within
 from agents.core.prompt import opening
+from audit.core.telemetry import turn_span
 from loom.events import Event
 from loom.messages import Message, Role, ToolCall, ToolDef
 
@@ -54,8 +55,6 @@ class ReAct:
         """A turn in its span; without one where nobody looks, or where the turn is only replayed."""
         if deps.fast_telemetry or loop.is_recorded(deps, f"{deps.path}turn:{session.turns}/model"):
             return await self._take_turn(session, deps)
-        from audit.core.telemetry import turn_span
-
         async with turn_span(deps.telemetry, session.turns, deps.context):
             return await self._take_turn(session, deps)
 

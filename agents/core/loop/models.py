@@ -17,6 +17,7 @@ from agents.core.llm.retrying import closing
 from agents.core.llm.tokens import Tally, tokens_of_tools
 from agents.core.llm.worst_case import worst_case
 from agents.core.loop.telling import emit, event_of, is_recorded
+from audit.core.telemetry import observe_model
 from governance.core.budget import Estimate
 from governance.core.gate import (
     Allow,
@@ -175,9 +176,7 @@ async def _may_ask(
 
 
 async def _ask_observed(session: AgentSession, deps: Dependencies, request: Request, key: str) -> Reply:
-    from audit.core import telemetry
-
-    return await telemetry.observe_model(
+    return await observe_model(
         deps.telemetry,
         request.model.name,
         deps.context,

@@ -18,6 +18,7 @@ from agents.core.runtime.base import key_of
 from agents.core.runtime.unwinding import UnwindingSession
 from agents.core.runtime.waiting import Question, WaitingSession
 from agents.core.tools.base import CallAt
+from audit.core.telemetry import observe_tool
 from governance.core.approvals import Reject, Respond
 from governance.core.gate import (
     Allow,
@@ -290,9 +291,7 @@ async def _replayed(call: ToolCall) -> ToolResult:
 async def _run_observed(session: AgentSession, deps: Dependencies, permitted: Permitted, key: str) -> ToolResult:
     if deps.fast_telemetry:
         return await _run_journaled(session, deps, permitted, key)
-    from audit.core import telemetry
-
-    return await telemetry.observe_tool(
+    return await observe_tool(
         deps.telemetry,
         permitted.call,
         deps.context,

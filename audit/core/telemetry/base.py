@@ -6,17 +6,19 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, Field
 
-from audit.core.canonical import plain
 from audit.core.redaction import Redactor
 from loom.messages import utcnow
 
 InstrumentKind = Literal["counter", "histogram"]
 
 _REDACTOR = Redactor()
+_AS_THEY_ARE = frozenset({bool, int, float})
+_SHORT = 64  # the names and ids that come back in every span and metric of a run are looked at once
 
 
 class Span(BaseModel):
@@ -52,6 +54,7 @@ class NoTelemetry:
         return None
 
 
+@lru_cache(maxsize=1024)
 def kind_of(metric: str) -> InstrumentKind:
     """Durations and sizes are distributions; everything else is counted."""
     return "histogram" if metric.endswith(("_ms", "_seconds", "_bytes")) else "counter"
@@ -72,7 +75,7 @@ def labels(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
     Each value of a label is a time series of its own, so ids of sessions, runs, users and calls are left out.
     """
-    return cleaned({name: value for name, value in attributes.items() if not _is_id(name)})
+    return {name: _clean(value) for name, value in attributes.items() if value is not None and not _is_id(name)}
 
 
 def error_text(error: BaseException) -> str:
@@ -80,10 +83,17 @@ def error_text(error: BaseException) -> str:
 
 
 def _clean(value: Any) -> Any:
-    if isinstance(value, bool | int | float):
+    kind = type(value)
+    if kind in _AS_THEY_ARE:
         return value
-    return _REDACTOR.text(value) if isinstance(value, str) else _REDACTOR.redact(plain(value))
+    if kind is str:
+        return _short_text(value) if len(value) <= _SHORT else _REDACTOR.text(value)
+    return _REDACTOR.redact(value)
 
 
+_short_text = lru_cache(maxsize=1024)(_REDACTOR.text)
+
+
+@lru_cache(maxsize=1024)
 def _is_id(name: str) -> bool:
     return name in {"id", "user", "session", "run", "call", "turn", "step_key"} or name.endswith(("_id", ".id"))

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -59,24 +59,39 @@ class _Sink:
     def _on_metric(self, metric: CapturedMetric) -> None:
         raise NotImplementedError
 
-    @asynccontextmanager
-    async def trace(self, name: str, **attrs: Any) -> AsyncIterator[Span]:
-        before = _open.get()
-        parent = before.get(id(self))
-        span = Span(name=name, trace_id=_trace_id(parent, attrs), span_id=_new_id(8), attributes=attrs)
-        _open.set({**before, id(self): span})
-        began, failure = time.perf_counter(), None
-        try:
-            yield span
-        except Exception as error:
-            failure = error_text(error)
-            raise
-        finally:
-            _open.set(before)
-            self._on_span(_captured(span, parent, 1000 * (time.perf_counter() - began), failure))
+    def trace(self, name: str, **attrs: Any) -> AbstractAsyncContextManager[Span]:
+        return _Tracing(self, name, attrs)
 
     async def emit_metric(self, name: str, value: float, **attrs: Any) -> None:
         self._on_metric(CapturedMetric(name, value, kind_of(name), labels(attrs), utcnow()))
+
+
+class _Tracing:
+    """A span of a sink from its beginning to its end: a class, since a run has many and a generator takes longer."""
+
+    __slots__ = ("_attributes", "_before", "_began", "_name", "_parent", "_sink", "_span")
+
+    def __init__(self, sink: _Sink, name: str, attributes: dict[str, Any]) -> None:
+        self._sink, self._name, self._attributes = sink, name, attributes
+
+    async def __aenter__(self) -> Span:
+        before = self._before = _open.get()
+        parent = self._parent = before.get(id(self._sink))
+        span = self._span = Span(
+            name=self._name,
+            trace_id=_trace_id(parent, self._attributes),
+            span_id=_new_id(8),
+            attributes=self._attributes,
+        )
+        _open.set({**before, id(self._sink): span})
+        self._began = time.perf_counter()
+        return span
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, *where: object) -> None:
+        duration_ms = 1000 * (time.perf_counter() - self._began)
+        _open.set(self._before)
+        failure = error_text(error) if isinstance(error, Exception) else None
+        self._sink._on_span(_captured(self._span, self._parent, duration_ms, failure))
 
 
 class InMemoryTelemetry(_Sink):
