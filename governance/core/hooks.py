@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast, runtime_checkable
@@ -86,10 +87,7 @@ class HookRegistry:
 
     async def _ask(self, hook: PreToolHook, call: ToolCall) -> PermissionDecision:
         try:
-            with anyio.fail_after(self.hook_timeout_s) as clock:
-                said = await _run(hook, call)
-                if anyio.current_time() > clock.deadline:  # a plain function cannot be stopped, only be late
-                    raise TimeoutError
+            said = await self._in_time(hook, call)
         except TimeoutError:
             return PermissionDecision.deny_(f"{call.tool}: the hook {_name(hook)} did not answer in time")
         except Exception as error:
@@ -105,10 +103,19 @@ class HookRegistry:
 
     async def _tell(self, hook: Callable[..., Any], *args: Any) -> None:
         try:
-            with anyio.fail_after(self.hook_timeout_s):
-                await _run(hook, *args)
+            await self._in_time(hook, *args)
         except Exception:
             logger.exception("the hook %s failed", _name(hook))
+
+    async def _in_time(self, hook: Callable[..., Any], *args: Any) -> Any:
+        """What a hook says. Raises TimeoutError when it is late; a plain function cannot be stopped, only be late."""
+        began = time.monotonic()
+        with anyio.CancelScope(deadline=anyio.current_time() + self.hook_timeout_s) as clock:
+            said = hook(*args)
+            said = await said if inspect.isawaitable(said) else said
+        if clock.cancelled_caught or time.monotonic() - began > self.hook_timeout_s:
+            raise TimeoutError
+        return said
 
 
 class _WithoutUser:
@@ -143,11 +150,6 @@ def user_aware(hooks: HookHost) -> HookHost:
     elif takes(hooks.post_tool, "user_id"):
         return hooks
     return _WithoutUser(hooks)
-
-
-async def _run(hook: Callable[..., Any], *args: Any) -> Any:
-    said = hook(*args)
-    return await said if inspect.isawaitable(said) else said
 
 
 def _name(hook: Callable[..., Any]) -> str:
