@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from numbers import Real
+from operator import attrgetter, itemgetter
 
 import anyio
 
@@ -19,8 +21,10 @@ from loom.messages import Usage
 PATIENCE_SECONDS = 300.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Amount:
+    """What is used or may be. Never changed, but not frozen: calls make several, and freezing takes twice as long."""
+
     tokens_in: int = 0
     tokens_out: int = 0
     cost_usd: float = 0.0
@@ -40,56 +44,48 @@ class _Amount:
         return self.tokens_in + self.tokens_out
 
 
-@dataclass(frozen=True, slots=True)
+def _output_that_is_paid(left: float, call: Estimate) -> float:
+    left -= call.input_cost_usd
+    price = call.output_cost_usd / call.max_output_tokens if call.max_output_tokens else 0.0
+    return left / price if price else math.inf if left >= 0 else 0
+
+
+# What of an amount counts, and how many tokens of output the rest of the limit leaves to a call with its input. The
+# limits are looked at in this order.
+_KINDS: Mapping[str, tuple[Callable[[_Amount], float], Callable[[float, Estimate], float]]] = {
+    "tokens": (attrgetter("tokens"), lambda left, call: left - call.input_tokens),
+    "input_tokens": (attrgetter("tokens_in"), lambda left, call: math.inf if call.input_tokens <= left else 0),
+    "output_tokens": (attrgetter("tokens_out"), lambda left, call: left),
+    "cost_usd": (attrgetter("cost_usd"), _output_that_is_paid),
+}
+
+
+class _Limit:
+    """A limit on an amount that is set. Raises ConfigError for one that is no limit."""
+
+    __slots__ = ("kind", "most", "name", "room", "used")
+
+    def __init__(self, prefix: str, kind: str, most: float) -> None:
+        self.name = prefix + kind
+        if not isinstance(most, Real) or not most >= 0:
+            raise ConfigError(f"budget: {self.name} is {most!r}; a limit is a number from zero on, or None")
+        self.kind, self.most = kind, most
+        self.used, self.room = _KINDS[kind]
+
+
 class _Limits:
-    """The limits of one account. They are looked at in this order and reported under these names."""
+    """The limits of one account, under the names of the configuration."""
 
-    prefix: str
-    tokens: int | None
-    input_tokens: int | None
-    output_tokens: int | None
-    cost_usd: float | None
-    wall_clock: timedelta | None
-
-    @classmethod
-    def of(cls, config: BudgetConfig, prefix: str) -> _Limits:
-        values = {name: getattr(config, prefix + name) for name in cls.__slots__ if name != "prefix"}
-        for name, value in values.items():
-            if isinstance(value, int | float) and not value >= 0:
-                raise ConfigError(f"budget: {prefix}{name} is {value}; a limit is zero or more, or None")
-        return cls(prefix, **values)
-
-    @property
-    def on_amounts(self) -> bool:
-        return any(limit is not None for limit in (self.tokens, self.input_tokens, self.output_tokens, self.cost_usd))
+    def __init__(self, config: BudgetConfig, prefix: str) -> None:
+        values = {kind: getattr(config, prefix + kind) for kind in _KINDS}
+        self.prefix = prefix
+        self.on_amounts = tuple(_Limit(prefix, kind, most) for kind, most in values.items() if most is not None)
+        self.on_cost = values["cost_usd"] is not None
+        self.wall_clock: timedelta | None = getattr(config, f"{prefix}wall_clock")
 
     @property
     def exist(self) -> bool:
-        return self.on_amounts or self.wall_clock is not None
-
-    def measured(self, amount: _Amount) -> Iterator[tuple[str, float, float]]:
-        """Name, use and limit of each limit on an amount."""
-        if self.tokens is not None:
-            yield "tokens", amount.tokens, self.tokens
-        if self.input_tokens is not None:
-            yield "input_tokens", amount.tokens_in, self.input_tokens
-        if self.output_tokens is not None:
-            yield "output_tokens", amount.tokens_out, self.output_tokens
-        if self.cost_usd is not None:
-            yield "cost_usd", amount.cost_usd, self.cost_usd
-
-    def room_for_output(self, spent: _Amount, call: Estimate) -> Iterator[tuple[str, float]]:
-        """How many tokens of output each limit leaves to a call with this input."""
-        if self.tokens is not None:
-            yield "tokens", self.tokens - spent.tokens - call.input_tokens
-        if self.input_tokens is not None:
-            yield "input_tokens", math.inf if spent.tokens_in + call.input_tokens <= self.input_tokens else 0
-        if self.output_tokens is not None:
-            yield "output_tokens", self.output_tokens - spent.tokens_out
-        if self.cost_usd is not None:
-            left = self.cost_usd - spent.cost_usd - call.input_cost_usd
-            price = call.output_cost_usd / call.max_output_tokens if call.max_output_tokens else 0.0
-            yield "cost_usd", left / price if price else math.inf if left >= 0 else 0
+        return bool(self.on_amounts) or self.wall_clock is not None
 
 
 @dataclass(slots=True)
@@ -140,8 +136,8 @@ class StandardBudget:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         config = cfg or BudgetConfig()
-        self._limits = _Limits.of(config, "max_")
-        self._user_limits = _Limits.of(config, "per_user_max_")
+        self._limits = _Limits(config, "max_")
+        self._user_limits = _Limits(config, "per_user_max_")
         self._warns_at = config.soft_warning_at
         self._max_users = max_users
         self._idle_ttl = user_idle_ttl_seconds
@@ -159,8 +155,9 @@ class StandardBudget:
 
     async def consume(self, *, tokens_in: int, tokens_out: int, cost_usd: float, user_id: str | None = None) -> None:
         """Book what was used, whatever the limits say: it has happened."""
+        used = _Amount(tokens_in, tokens_out, cost_usd)
         for account in (self._total, self._opened(user_id)):
-            account.spent += _Amount(tokens_in, tokens_out, cost_usd)
+            account.spent += used
 
     def usage_for(self, user_id: str | None) -> dict[str, float]:
         """What a user has spent in his window."""
@@ -194,8 +191,10 @@ class StandardBudget:
         hold.open = False
         for account in hold.accounts:
             _release(account, hold.amount)
-            if actual is not None:
-                account.spent += _Amount(tokens_in(actual), actual.output_tokens, actual.cost_usd)
+        if actual is not None:
+            used = _Amount(tokens_in(actual), actual.output_tokens, actual.cost_usd)
+            for account in hold.accounts:
+                account.spent += used
                 account.unpriced |= actual.unpriced
         waiting, self._waiting = self._waiting, []
         for settled in waiting:
@@ -205,8 +204,8 @@ class StandardBudget:
         """A reservation, a refusal, or None when it depends on the calls in flight."""
         self._forget_idle()
         books = self._books(user_id)
-        room, tightest = self._room(books, call or _UNKNOWN)
-        blocked = self._reached(books) or self._unpriced(call, books)
+        room, tightest = _room(books, call or _UNKNOWN)
+        blocked = self._reached(books) or _unpriced(call, books)
         if not blocked and call and room < min(1, call.max_output_tokens):
             blocked = tightest
         if not blocked and user_id not in self._users and self._user_limits.exist and self._is_full():
@@ -215,9 +214,9 @@ class StandardBudget:
             return BudgetStatus.blocked_(blocked)
         if _must_wait(call, books):
             return None
-        return self._hold(call, room, user_id)
+        return self._hold(call, room, user_id, self._warning(books))
 
-    def _hold(self, call: Estimate | None, room: float, user_id: str | None) -> Reservation:
+    def _hold(self, call: Estimate | None, room: float, user_id: str | None, status: BudgetStatus) -> Reservation:
         granted = int(room) if room < (call.max_output_tokens if call else math.inf) else None
         amount = _worst_case(call, granted) if call else None
         hold = _Hold(amount, (self._total, self._opened(user_id)))
@@ -227,48 +226,36 @@ class StandardBudget:
                 account.exclusive += 1
             else:
                 account.reserved += amount
-        return Reservation(user_id, granted, self._warning(self._books(user_id)), hold)
+        return Reservation(user_id, granted, status, hold)
 
     def _books(self, user_id: str | None) -> _Books:
+        """The accounts that have limits."""
+        books: _Books = ((self._limits, self._total),) if self._limits.exist else ()
+        if not self._user_limits.exist:
+            return books
         user = self._users.get(user_id) or _Account(since=math.inf, touched_at=0.0)
-        return (self._limits, self._total), (self._user_limits, user)
+        return (*books, (self._user_limits, user))
 
     def _reached(self, books: _Books) -> str | None:
         """The first limit that is reached, the global ones first."""
         for limits, account in books:
-            for name, used, limit in limits.measured(account.spent):
-                if used >= limit:
-                    return limits.prefix + name
-            if limits.cost_usd is not None and account.unpriced:
+            for limit in limits.on_amounts:
+                if limit.used(account.spent) >= limit.most:
+                    return limit.name
+            if limits.on_cost and account.unpriced:
                 return f"{limits.prefix}cost_usd: a call had no known price"
             if limits.wall_clock is not None and self._clock() - account.since >= limits.wall_clock.total_seconds():
                 return f"{limits.prefix}wall_clock"
         return None
 
-    def _unpriced(self, call: Estimate | None, books: _Books) -> str | None:
-        if call is None or call.priced:
-            return None
-        for limits, _ in books:
-            if limits.cost_usd is not None:
-                return f"{limits.prefix}cost_usd: the model has no known price"
-        return None
-
-    def _room(self, books: _Books, call: Estimate) -> tuple[float, str]:
-        """The output that all limits leave to a call, and the limit that leaves the least."""
-        rooms = [
-            (room, limits.prefix + name)
-            for limits, account in books
-            for name, room in limits.room_for_output(account.spent, call)
-        ]
-        return min(rooms, key=lambda room: room[0], default=(math.inf, ""))
-
     def _warning(self, books: _Books) -> BudgetStatus:
         for limits, account in books:
-            for name, used, limit in limits.measured(account.spent):
-                if limit and used >= limit * self._warns_at:
+            for limit in limits.on_amounts:
+                used = limit.used(account.spent)
+                if limit.most and used >= limit.most * self._warns_at:
                     scope = "" if limits is self._limits else "per-user "
-                    label = "cost" if name == "cost_usd" else name.replace("_", " ")
-                    return BudgetStatus.warn_(f"{scope}{label} at {100 * used / limit:.0f}%")
+                    label = "cost" if limit.kind == "cost_usd" else limit.kind.replace("_", " ")
+                    return BudgetStatus.warn_(f"{scope}{label} at {100 * used / limit.most:.0f}%")
         return _FINE
 
     def _opened(self, user_id: str | None) -> _Account:
@@ -304,6 +291,25 @@ class StandardBudget:
             del self._users[oldest]
 
 
+def _unpriced(call: Estimate | None, books: _Books) -> str | None:
+    if call is None or call.priced:
+        return None
+    for limits, _ in books:
+        if limits.on_cost:
+            return f"{limits.prefix}cost_usd: the model has no known price"
+    return None
+
+
+def _room(books: _Books, call: Estimate) -> tuple[float, str]:
+    """The output that all limits leave to a call, and the limit that leaves the least."""
+    rooms = [
+        (limit.room(limit.most - limit.used(account.spent), call), limit.name)
+        for limits, account in books
+        for limit in limits.on_amounts
+    ]
+    return min(rooms, key=itemgetter(0), default=(math.inf, ""))
+
+
 def _must_wait(call: Estimate | None, books: _Books) -> bool:
     """Whether the calls in flight decide if there is room."""
     for limits, account in books:
@@ -312,7 +318,7 @@ def _must_wait(call: Estimate | None, books: _Books) -> bool:
         if call is None or account.exclusive:
             return True
         wanted = account.spent + account.reserved + _worst_case(call, None)
-        if any(used > limit for _, used, limit in limits.measured(wanted)):
+        if any(limit.used(wanted) > limit.most for limit in limits.on_amounts):
             return True
     return False
 

@@ -128,7 +128,8 @@ async def _settle(deps: Dependencies, allowed: Allow, usage: Usage | None) -> No
     is told again, and when that does not help it keeps what was reserved, so that nothing is overspent.
     """
     for pause in _PAUSES_SECONDS:
-        await anyio.sleep(pause)
+        if pause:
+            await anyio.sleep(pause)
         try:
             faults.reach("before_settle")
             await deps.gate.settle(allowed, usage)

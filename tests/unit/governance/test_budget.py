@@ -265,7 +265,7 @@ async def test_no_budget_lets_everything_pass() -> None:
     assert not (await budget.allows_step()).blocked
 
 
-@pytest.mark.parametrize("limit", [-1, float("nan")])
-def test_a_negative_limit_is_refused(limit: float) -> None:
+@pytest.mark.parametrize("limit", [-1, float("nan"), "10"])
+def test_a_limit_that_is_no_number_from_zero_on_is_refused(limit: Any) -> None:
     with pytest.raises(ConfigError, match="max_cost_usd"):
         StandardBudget(BudgetConfig(max_cost_usd=limit))
