@@ -54,7 +54,8 @@ class Link:
         return Head(self.seq, self.signature)
 
     def is_signed_with(self, secret: str) -> bool:
-        return bool(secret) and hmac.compare_digest(sign(self.content, secret), self.signature)
+        # In bytes, since texts are refused when they have other than ASCII letters.
+        return bool(secret) and hmac.compare_digest(sign(self.content, secret).encode(), self.signature.encode())
 
 
 def sign(content: bytes, secret: str) -> str:

@@ -77,6 +77,12 @@ def insert(log: Tampering) -> None:
     log.write(log.lines)
 
 
+def spell_signature_in_other_letters(log: Tampering) -> None:
+    signature = json.loads(log.lines[log.at])["signature"].encode()
+    log.lines[log.at] = log.lines[log.at].replace(signature, "é".encode() * 32)
+    log.write(log.lines)
+
+
 def corrupt(log: Tampering) -> None:
     line = bytearray(log.lines[log.at])
     line[log.chance.randrange(len(line) - 1)] ^= 1
@@ -135,6 +141,7 @@ FOUND_ALONE: dict[Callable[[Tampering], None], set[str]] = {
     edit_payload: {"edit"},
     change_time: {"edit"},
     change_signature: {"edit"},
+    spell_signature_in_other_letters: {"edit"},
     renumber: {"edit"},
     insert: {"edit"},
     corrupt: {"edit"},
