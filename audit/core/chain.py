@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from audit.core.entry import AuditEntry, Head, Link, link_of
+from audit.core.entry import AuditEntry, Head, Link, Seal, link_of
 
 Kind = Literal["edit", "delete", "reorder", "duplicate", "insert", "truncate", "rewrite"]
 
@@ -53,24 +53,24 @@ def verify(
 ) -> Verification:
     """Check a log from its first entry, or from the one that follows `after`, up to and beyond `head`."""
     heads = () if head is None else (head,)
-    return verify_links((link_of(entry) for entry in entries), secret, heads, after=after)
+    return verify_links((link_of(entry) for entry in entries), Seal(secret), heads, after=after)
 
 
 def verify_links(
-    links: Iterable[Link | None], secret: str, heads: Iterable[Head] = (), *, after: Head | None = None
+    links: Iterable[Link | None], seal: Seal, heads: Iterable[Head] = (), *, after: Head | None = None
 ) -> Verification:
     """The same on what a check needs of the entries. None stands for something that is no entry.
 
     One pass in constant memory but 8 bytes an entry; what follows the first break is only read to name it.
     """
-    check = _Check(secret, after or Head(), iter(links), {head.seq: head for head in heads})
+    check = _Check(seal, after or Head(), iter(links), {head.seq: head for head in heads})
     broken = check.run()
     return Verification(check.position, check.last, broken)
 
 
 @dataclass(slots=True)
 class _Check:
-    secret: str
+    seal: Seal
     last: Head
     links: Iterator[Link | None]
     heads: dict[int, Head]
@@ -109,7 +109,7 @@ class _Check:
         expected = self.last.seq + 1
         if link is None:
             return self._break("edit", f"line {self.position + 1} is no entry")
-        if not link.is_signed_with(self.secret):
+        if not link.is_signed_with(self.seal):
             return self._break("edit", f"entry {link.seq} is not what was signed with this key")
         if link.seq == expected and link.prev == self.last.signature:
             return None

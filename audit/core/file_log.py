@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from audit.core.canonical import plain
 from audit.core.chain import Break, Verification, verify_links
-from audit.core.entry import AuditEntry, Head, link_of_line, next_entry, sign
+from audit.core.entry import AuditEntry, Head, Seal, link_of_line, next_entry
 from audit.core.redaction import Redactor
 from loom.errors import ConfigError, Conflict
 from loom.ids import canonical
@@ -108,8 +108,7 @@ class _Files:
 
     def __init__(self, path: Path, secret: str) -> None:
         self._path, self._name = path, str(path)
-        self._given_secret = secret
-        self._secret = secret
+        self._seal = Seal(secret)
         self._threads = threading.Lock()
         self._lock_fd = -1
         self._fd = -1
@@ -122,14 +121,17 @@ class _Files:
 
     def append(self, fields: Mapping[str, Any], *, wait: bool, fsync: bool = False) -> AuditEntry | None:
         """Write the next entry. None when somebody else is writing and we were not to wait."""
-        with self._locked(wait=wait) as locked:
-            if not locked:
-                return None
+        if not self._lock(wait=wait):
+            return None
+        try:
+            self._know_secret()
             self._catch_up()
             return self._write(fields, fsync=fsync)
+        finally:
+            self._unlock()
 
     def _write(self, fields: Mapping[str, Any], *, fsync: bool = False) -> AuditEntry:
-        entry, line = next_entry(self._last, secret=self._secret, **fields)
+        entry, line = next_entry(self._last, seal=self._seal, **fields)
         line += b"\n"
         try:
             _write_all(self._fd, line)
@@ -141,7 +143,7 @@ class _Files:
         # The head comes second: it may lag behind by a crash, it never runs ahead of the log.
         self._last = Head(entry.seq, entry.signature)
         self._size += len(line)
-        os.pwrite(self._lock_fd, _head_bytes(self._last, self._secret), 0)
+        os.pwrite(self._lock_fd, _head_bytes(self._last, self._seal), 0)
         if fsync:
             os.fsync(self._lock_fd)
         return entry
@@ -154,7 +156,7 @@ class _Files:
             size = os.fstat(self._fd).st_size
         if size == self._size:
             return
-        kept, tail = _read_head(self._lock_fd, self._secret), self._read_tail(size)
+        kept, tail = _read_head(self._lock_fd, self._seal), self._read_tail(size)
         self._size = os.fstat(self._fd).st_size
         # Missing lines are not papered over: the chain goes on after the last entry that there was.
         self._last = kept if kept and kept.seq >= tail.seq else tail
@@ -182,23 +184,23 @@ class _Files:
         link = link_of_line(whole.rpartition(b"\n")[2])
         if link is not None:
             return link.head
-        if kept := _read_head(self._lock_fd, self._secret):
+        if kept := _read_head(self._lock_fd, self._seal):
             return kept
         raise Conflict(f"{self._path} ends in a line that is no entry, and its head file is gone; move the log away")
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def head(self) -> Head:
-        with self._locked(wait=True):
+        with self._locked():
             self._catch_up()
             return self._last
 
     def verify(self, head: Head | None, after: Head | None) -> Verification:
-        with self._locked(wait=True):
-            kept = _read_head(self._lock_fd, self._secret)
+        with self._locked():
+            kept = _read_head(self._lock_fd, self._seal)
             lines = self._lines()
         heads = [known for known in (kept, head) if known]
-        result = verify_links((link_of_line(line) for line in lines), self._secret, heads, after=after)
+        result = verify_links((link_of_line(line) for line in lines), self._seal, heads, after=after)
         if result.ok and kept is None and result.checked:
             broken = Break("truncate", result.checked, result.head.seq + 1, "the head file is missing or was changed")
             return Verification(result.checked, result.head, broken)
@@ -206,7 +208,7 @@ class _Files:
 
     def entries(self, wanted: Mapping[str, str]) -> Iterator[AuditEntry]:
         needles = [f'"{name}":{canonical(value)}'.encode() for name, value in wanted.items()]
-        with self._locked(wait=True):
+        with self._locked():
             lines = self._lines()
         for line in lines:
             if not all(needle in line for needle in needles):
@@ -227,23 +229,32 @@ class _Files:
     # --- the lock and the key -----------------------------------------------------------------------------------------
 
     @contextmanager
-    def _locked(self, *, wait: bool) -> Iterator[bool]:
-        """Nobody else writes, in this process or another."""
+    def _locked(self) -> Iterator[None]:
+        self._lock(wait=True)
+        try:
+            self._know_secret()
+            yield
+        finally:
+            self._unlock()
+
+    def _lock(self, *, wait: bool) -> bool:
+        """From here on nobody else writes, in this process or another. False when somebody does and we do not wait."""
         if not self._threads.acquire(blocking=wait):
-            yield False
-            return
+            return False
         try:
             self._ready()
-            try:
-                fcntl.flock(self._lock_fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
-                return
-            try:
-                self._secret = self._secret or self._read_key()
-                yield True
-            finally:
-                fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._threads.release()
+            return False
+        except BaseException:
+            self._threads.release()
+            raise
+        return True
+
+    def _unlock(self) -> None:
+        try:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
         finally:
             self._threads.release()
 
@@ -257,6 +268,10 @@ class _Files:
             head = self._path.with_name(self._path.name + ".head")
             self._lock_fd = os.open(head, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._size = -1
+
+    def _know_secret(self) -> None:
+        if not self._seal:
+            self._seal = Seal(self._read_key())
 
     def _read_key(self) -> str:
         path = self._path.with_name(self._path.name + ".key")
@@ -307,15 +322,15 @@ def _inode_and_size(path: str) -> tuple[tuple[int, int], int]:
     return (found.st_dev, found.st_ino), found.st_size
 
 
-def _head_bytes(head: Head, secret: str) -> bytes:
-    content = canonical({"seq": head.seq, "signature": head.signature}).encode()
-    return f"{content.decode()} {sign(content, secret)}".ljust(_HEAD_BYTES - 1).encode() + b"\n"
+def _head_bytes(head: Head, seal: Seal) -> bytes:
+    content = f'{{"seq":{head.seq},"signature":"{head.signature}"}}'
+    return f"{content} {seal.sign(content.encode())}".ljust(_HEAD_BYTES - 1).encode() + b"\n"
 
 
-def _read_head(fd: int, secret: str) -> Head | None:
+def _read_head(fd: int, seal: Seal) -> Head | None:
     """The head beside the log, or None when there is none or it was changed."""
     content, _, mac = os.pread(fd, _HEAD_BYTES, 0).strip().rpartition(b" ")
-    if not content or not secrets.compare_digest(sign(content, secret).encode(), mac):
+    if not content or not seal.has_signed(content, mac.decode(errors="replace")):
         return None
     return Head(**json.loads(content))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from audit.core.chain import Verification, verify
-from audit.core.entry import AuditEntry, Head, next_entry
+from audit.core.entry import AuditEntry, Head, Seal, next_entry
 from audit.core.file_log import FileAuditLog
 from audit.core.redaction import Redactor
 from loom.legacy import takes, warn_legacy_protocol
@@ -39,6 +39,7 @@ class InMemoryAuditLog:
 
     def __init__(self, *, secret: str = "", redactor: Redactor | None = None) -> None:
         self._secret = secret or secrets.token_hex(32)
+        self._seal = Seal(self._secret)
         self._redactor = redactor or Redactor()
         self._entries: list[AuditEntry] = []
         self._head = Head()
@@ -48,7 +49,7 @@ class InMemoryAuditLog:
     ) -> AuditEntry:
         entry, _ = next_entry(
             self._head,
-            secret=self._secret,
+            seal=self._seal,
             session_id=session_id,
             actor=actor,
             action=action,
