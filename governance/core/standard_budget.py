@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from numbers import Real
 from operator import attrgetter, itemgetter
+from typing import Any
 
 import anyio
 
@@ -60,17 +61,21 @@ _KINDS: Mapping[str, tuple[Callable[[_Amount], float], Callable[[float, Estimate
 }
 
 
+@dataclass(frozen=True, slots=True)
 class _Limit:
     """A limit on an amount that is set. Raises ConfigError for one that is no limit."""
 
-    __slots__ = ("kind", "most", "name", "room", "used")
+    name: str
+    kind: str
+    most: float
+    used: Callable[[_Amount], float]
+    room: Callable[[float, Estimate], float]
 
-    def __init__(self, prefix: str, kind: str, most: float) -> None:
-        self.name = prefix + kind
-        if not isinstance(most, Real) or not most >= 0:
-            raise ConfigError(f"budget: {self.name} is {most!r}; a limit is a number from zero on, or None")
-        self.kind, self.most = kind, most
-        self.used, self.room = _KINDS[kind]
+    @classmethod
+    def of(cls, prefix: str, kind: str, most: Any) -> _Limit:
+        if not (isinstance(most, Real) and float(most) >= 0):
+            raise ConfigError(f"budget: {prefix}{kind} is {most!r}; a limit is a number from zero on, or None")
+        return cls(prefix + kind, kind, float(most), *_KINDS[kind])
 
 
 class _Limits:
@@ -79,7 +84,7 @@ class _Limits:
     def __init__(self, config: BudgetConfig, prefix: str) -> None:
         values = {kind: getattr(config, prefix + kind) for kind in _KINDS}
         self.prefix = prefix
-        self.on_amounts = tuple(_Limit(prefix, kind, most) for kind, most in values.items() if most is not None)
+        self.on_amounts = tuple(_Limit.of(prefix, kind, most) for kind, most in values.items() if most is not None)
         self.on_cost = values["cost_usd"] is not None
         self.wall_clock: timedelta | None = getattr(config, f"{prefix}wall_clock")
 
