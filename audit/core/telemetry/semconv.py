@@ -7,8 +7,10 @@ names both; what is in no row keeps its name under `loom.`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from audit.core.telemetry.base import InstrumentKind, kind_of
@@ -145,7 +147,9 @@ def span_name(name: str, attributes: Mapping[str, Any]) -> str:
 def span_attributes(name: str, attributes: Mapping[str, Any], edition: Edition) -> dict[str, Any]:
     """The attributes of a span under their conventional names, with those that the conventions add."""
     form = SPANS.get(name)
-    named = {_attribute(ours, edition): _value(ours, value) for ours, value in attributes.items()}
+    named = {_attribute(ours, edition): _value(value) for ours, value in attributes.items()}
+    if isinstance(reason := attributes.get("finish_reason"), str):
+        named[_attribute("finish_reason", edition)] = [reason]
     if form is None:
         return named
     named["gen_ai.operation.name"] = form.operation
@@ -156,6 +160,7 @@ def span_attributes(name: str, attributes: Mapping[str, Any], edition: Edition) 
     return named
 
 
+@lru_cache(maxsize=1024)
 def metric_form(name: str, edition: Edition) -> MetricForm:
     forms = METRICS.get(name)
     if forms is None:
@@ -165,12 +170,13 @@ def metric_form(name: str, edition: Edition) -> MetricForm:
 
 
 def metric_labels(form: MetricForm, attributes: Mapping[str, Any], edition: Edition) -> dict[str, Any]:
-    named = {_attribute(ours, edition): value for ours, value in attributes.items()} | dict(form.labels)
+    named = {_attribute(ours, edition): _value(value) for ours, value in attributes.items()} | dict(form.labels)
     if "model" in attributes and form.name.startswith("gen_ai.client"):
         named.setdefault("gen_ai.provider.name", provider_of(str(attributes["model"])))
     return named
 
 
+@lru_cache(maxsize=1024)
 def provider_of(model: str) -> str:
     """The provider of a model by its name; of a name that says nothing, what stands before the slash."""
     lowered = model.lower().removeprefix("litellm/")
@@ -180,6 +186,7 @@ def provider_of(model: str) -> str:
     return lowered.partition("/")[0]
 
 
+@lru_cache(maxsize=1024)
 def _attribute(name: str, edition: Edition) -> str:
     names = ATTRIBUTES.get(name)
     if names is None:
@@ -187,5 +194,10 @@ def _attribute(name: str, edition: Edition) -> str:
     return names[0] if edition == "v1.41" else names[1]
 
 
-def _value(name: str, value: Any) -> Any:
-    return (value,) if name == "finish_reason" and isinstance(value, str) else value
+def _value(value: Any) -> Any:
+    """In a type that OpenTelemetry takes: plain values and lists of texts; the rest as JSON."""
+    if isinstance(value, str | int | float):
+        return value
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return list(value)
+    return json.dumps(value, ensure_ascii=False)

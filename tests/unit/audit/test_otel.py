@@ -32,6 +32,9 @@ class Recorded(NonRecordingSpan):
         self.description: str | None = None
         self.ended = False
 
+    def is_recording(self) -> bool:
+        return True
+
     def set_attribute(self, key: str, value: Any) -> None:
         self.attributes[key] = value
 
@@ -160,6 +163,36 @@ async def test_a_failure_marks_the_span_and_hides_secrets(otel: Any) -> None:
     (span,) = tracer.spans
     assert (span.status, span.attributes["error.type"]) == (StatusCode.ERROR, "RuntimeError")
     assert span.description == "RuntimeError: bad key [REDACTED]"
+
+
+async def test_what_the_work_adds_to_a_span_or_changes_in_it_is_there_at_its_end(otel: Any) -> None:
+    telemetry, tracer, _ = otel
+
+    async with telemetry.trace("loom.turn", turn=1, seen=["a"], held="x") as span:
+        span.attributes["seen"].append("b")
+        span.attributes |= {"held": "y", "args": {"password": "CANARYpw", "n": 1}}
+
+    (ended,) = tracer.spans
+    assert ended.attributes == {
+        "loom.turn": 1,
+        "loom.seen": ["a", "b"],
+        "loom.held": "y",
+        "loom.args": '{"password": "[REDACTED]", "n": 1}',
+    }
+
+
+async def test_a_span_that_says_itself_that_it_failed_is_marked(otel: Any) -> None:
+    telemetry, tracer, _ = otel
+
+    async with telemetry.trace("loom.tool", error_type="early"):
+        pass
+    async with telemetry.trace("loom.tool") as span:
+        span.attributes["error_type"] = "late"
+
+    assert [(span.status, span.description) for span in tracer.spans] == [
+        (StatusCode.ERROR, "early"),
+        (StatusCode.ERROR, "late"),
+    ]
 
 
 async def test_a_run_is_one_trace_and_remembers_where_it_was_started(otel: Any) -> None:
