@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from typing import Any
 
 from audit.core.redaction import Redactor
@@ -20,24 +21,8 @@ class RedactedTelemetry:
     def inner(self) -> Telemetry:
         return self._inner
 
-    @asynccontextmanager
-    async def trace(self, name: str, **attrs: Any) -> AsyncIterator[Span]:
-        tracing = self._inner.trace(name, **self._clean(attrs))
-        span = await tracing.__aenter__()
-        try:
-            yield span
-        except Exception as error:
-            span.attributes.update(self._clean(span.attributes))
-            shown = self._shown(error)
-            await tracing.__aexit__(type(shown), shown, error.__traceback__)
-            raise
-        except BaseException as left:  # cancelled, or closed
-            span.attributes.update(self._clean(span.attributes))
-            await tracing.__aexit__(type(left), left, left.__traceback__)
-            raise
-        else:
-            span.attributes.update(self._clean(span.attributes))
-            await tracing.__aexit__(None, None, None)
+    def trace(self, name: str, **attrs: Any) -> AbstractAsyncContextManager[Span]:
+        return _Tracing(self._inner.trace(name, **self._clean(attrs)), self._clean, self._shown)
 
     async def emit_metric(self, name: str, value: float, **attrs: Any) -> None:
         await self._inner.emit_metric(name, value, **self._clean(attrs))
@@ -52,3 +37,30 @@ class RedactedTelemetry:
         name: str = type(error).__name__
         kind: type[Exception] = type(name, (Exception,), {})
         return kind(self._redactor.text(str(error)))
+
+
+class _Tracing:
+    """A span of the inner telemetry whose attributes and error are cleaned before it ends."""
+
+    __slots__ = ("_clean", "_inner", "_shown", "_span")
+
+    def __init__(
+        self,
+        inner: AbstractAsyncContextManager[Span],
+        clean: Callable[[dict[str, Any]], dict[str, Any]],
+        shown: Callable[[Exception], Exception],
+    ) -> None:
+        self._inner, self._clean, self._shown = inner, clean, shown
+
+    async def __aenter__(self) -> Span:
+        self._span = await self._inner.__aenter__()
+        return self._span
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._span.attributes.update(self._clean(self._span.attributes))
+        if isinstance(error, Exception):
+            error = self._shown(error)
+            kind = type(error)
+        await self._inner.__aexit__(kind, error, where)
