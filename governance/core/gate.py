@@ -21,12 +21,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, assert_never, runtime_checkable
 
+import anyio
+
 from governance.core import hooks as hooking
 from governance.core import permissions as permitting
 from governance.core.approvals import ApprovalHandler, Approve, Decision, Edit, Reject, Respond, decision_of
 from governance.core.budget import Budget, BudgetStatus, Estimate, NoBudget, Reservation, reserving
 from governance.core.hooks import HookHost, HookRegistry
 from governance.core.permissions import AllowAll, PermissionDecision, Permissions
+from governance.core.standard_budget import StandardBudget
 from loom.messages import ToolCall, ToolResult, Usage
 
 logger = logging.getLogger(__name__)
@@ -135,7 +138,7 @@ Observer = Callable[[Asked | Decided], Awaitable[None]]
 
 @runtime_checkable
 class Gate(Protocol):
-    """What the loop asks. See the module for the order of the calls.
+    """What the loop asks. See the module for the order of the calls. No cancellation cuts off `settle`.
 
     `is_open` says that nothing is wired: the loop then only checks tools that demand approval themselves
     (`demands_approval(call)`). It may change when a hook is added, so it is read at each run.
@@ -181,6 +184,7 @@ class StandardGate:
         self._approval_handler = approval_handler
         self._has_no_rules = type(self._permissions) is AllowAll
         self._has_no_limits = type(self._budget) is NoBudget
+        self._settles_at_once = type(self._budget) is StandardBudget  # a scope would cost more than to settle does
 
     @property
     def is_open(self) -> bool:
@@ -222,7 +226,12 @@ class StandardGate:
 
     async def settle(self, allowed: Allow, usage: Usage | None) -> None:
         """Book what a model call used, or release its reservation. A second time changes nothing."""
-        if allowed.reservation is not None:
+        if allowed.reservation is None:
+            return
+        if self._settles_at_once:
+            await self._budget.settle(allowed.reservation, usage)
+            return
+        with anyio.CancelScope(shield=True):
             await self._budget.settle(allowed.reservation, usage)
 
     async def returned(self, action: ToolAction, result: ToolResult) -> None:

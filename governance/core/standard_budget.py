@@ -189,7 +189,7 @@ class StandardBudget:
         return BudgetStatus.blocked_(f"calls in flight held the rest for {PATIENCE_SECONDS:.0f} s")
 
     async def settle(self, reservation: Reservation, actual: Usage | None) -> None:
-        """Replace a reservation by what was used, or release it."""
+        """Replace a reservation by what was used, or release it. Never waits."""
         hold: _Hold = reservation.handle
         if not hold.open:
             return

@@ -27,7 +27,7 @@ _IMAGE = 1_600  # what the providers' formulas give for the largest picture that
 
 def estimate_tokens(text: str) -> int:
     """The estimate for a text; see the module."""
-    data = text.encode(errors="replace")
+    data = text.encode("utf-8", "replace")
     marked = data.translate(None, _LOWER)
     foreign = 0 if len(data) == len(text) else len(marked.translate(None, _ASCII))
     spaces, pairs = data.count(b" "), data.count(b"  ")
@@ -37,7 +37,7 @@ def estimate_tokens(text: str) -> int:
 
 def tokens_of(message: Message, count: Count = estimate_tokens) -> int:
     """The tokens of one message with its calls and pictures."""
-    tokens = _MESSAGE + count(message.content)
+    tokens = _MESSAGE + (count(message.content) if message.content else 0)
     for call in message.tool_calls:
         tokens += _MESSAGE + count(call.tool) + count(to_json(call.args, fallback=str).decode())
     return tokens + _IMAGE * len(message.images)

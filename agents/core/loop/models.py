@@ -117,8 +117,7 @@ async def call_model(
         reply = await (_ask_journaled if quietly else _ask_observed)(session, deps, request, key)
     finally:
         if allowed is not None:
-            with anyio.CancelScope(shield=True):
-                await _settle(deps, allowed, reply.usage if reply else None)
+            await _settle(deps, allowed, reply.usage if reply else None)
     session.cumulative_usage += reply.usage
     return reply
 
@@ -129,7 +128,8 @@ async def _settle(deps: Dependencies, allowed: Allow, usage: Usage | None) -> No
     """
     for pause in _PAUSES_SECONDS:
         if pause:
-            await anyio.sleep(pause)
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(pause)
         try:
             faults.reach("before_settle")
             await deps.gate.settle(allowed, usage)

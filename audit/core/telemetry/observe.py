@@ -60,14 +60,14 @@ async def observe_model(
             await telemetry.emit_metric("loom.model.duration_ms", elapsed_ms, model=model, error_type=failure)
         usage = reply.usage
         tokens_in = usage.input_tokens + usage.cached_input_tokens + usage.cache_write_tokens
-        span.attributes |= {
-            "tokens_in": tokens_in,
-            "tokens_out": usage.output_tokens,
-            "cached_tokens_in": usage.cached_input_tokens,
-            "cache_write_tokens": usage.cache_write_tokens,
-            "cost_usd": usage.cost_usd,
-            "finish_reason": reply.finish_reason,
-        }
+        span.attributes.update(
+            tokens_in=tokens_in,
+            tokens_out=usage.output_tokens,
+            cached_tokens_in=usage.cached_input_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            cost_usd=usage.cost_usd,
+            finish_reason=reply.finish_reason,
+        )
     await telemetry.emit_metric("loom.tokens.input", tokens_in, model=model)
     await telemetry.emit_metric("loom.tokens.output", usage.output_tokens, model=model)
     await telemetry.emit_metric("loom.cost.usd", usage.cost_usd, model=model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import sys
 import threading
 import time
@@ -75,23 +75,34 @@ class _Tracing:
         self._sink, self._name, self._attributes = sink, name, attributes
 
     async def __aenter__(self) -> Span:
-        before = self._before = _open.get()
-        parent = self._parent = before.get(id(self._sink))
-        span = self._span = Span(
+        self._before = _open.get()
+        self._parent = self._before.get(id(self._sink))
+        self._span = Span(
             name=self._name,
-            trace_id=_trace_id(parent, self._attributes),
+            trace_id=_trace_id(self._parent, self._attributes),
             span_id=_new_id(8),
             attributes=self._attributes,
         )
-        _open.set({**before, id(self._sink): span})
+        _open.set({**self._before, id(self._sink): self._span})
         self._began = time.perf_counter()
-        return span
+        return self._span
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, *where: object) -> None:
         duration_ms = 1000 * (time.perf_counter() - self._began)
         _open.set(self._before)
-        failure = error_text(error) if isinstance(error, Exception) else None
-        self._sink._on_span(_captured(self._span, self._parent, duration_ms, failure))
+        span, parent = self._span, self._parent
+        captured = CapturedSpan(
+            span.name,
+            span.trace_id,
+            span.span_id,
+            parent.span_id if parent else None,
+            span.started_at,
+            utcnow(),
+            duration_ms,
+            cleaned(span.attributes),
+            error_text(error) if isinstance(error, Exception) else None,
+        )
+        self._sink._on_span(captured)
 
 
 class InMemoryTelemetry(_Sink):
@@ -206,20 +217,6 @@ class MultiTelemetry:
             raise errors[0]
 
 
-def _captured(span: Span, parent: Span | None, duration_ms: float, failure: str | None) -> CapturedSpan:
-    return CapturedSpan(
-        name=span.name,
-        trace_id=span.trace_id,
-        span_id=span.span_id,
-        parent_span_id=parent.span_id if parent else None,
-        started_at=span.started_at,
-        ended_at=utcnow(),
-        duration_ms=duration_ms,
-        attributes=cleaned(span.attributes),
-        exception=failure,
-    )
-
-
 def _trace_id(parent: Span | None, attributes: Mapping[str, Any]) -> str:
     if parent is not None:
         return parent.trace_id
@@ -228,7 +225,8 @@ def _trace_id(parent: Span | None, attributes: Mapping[str, Any]) -> str:
 
 
 def _new_id(size: int) -> str:
-    return os.urandom(size).hex()
+    """So many random bytes, in hex. Spans are told apart by it and nothing is guarded, so the kernel is not asked."""
+    return random.randbytes(size).hex()
 
 
 def _listed(attributes: Mapping[str, Any]) -> str:
