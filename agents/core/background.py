@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
+from functools import partial
 from typing import Any, Protocol
 
 import anyio
@@ -61,3 +62,18 @@ def spawn(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         task = loop.create_task(work())
         _running.add(task)
         task.add_done_callback(_running.discard)
+
+
+def later(seconds: float, call: Callable[[], object]) -> None:
+    """Call a function on this event loop after a while, if the loop is still there."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        spawn(partial(_call_after, seconds, call))
+    else:
+        loop.call_later(seconds, call)
+
+
+async def _call_after(seconds: float, call: Callable[[], object]) -> None:
+    await anyio.sleep(seconds)
+    call()

@@ -25,6 +25,8 @@ from loom.context import RunContext
 from loom.errors import NotFound
 from loom.events import Kind, Record
 
+_LINGER_SECONDS = 0.002  # about what a commit takes: a crash may lose as much that nobody waited for either way
+
 
 class JournaledSession(JournalSession):
     """A session of a journaled runtime. A step that is taken again in the same session gives its first result too."""
@@ -54,7 +56,7 @@ class _Here:
     def __init__(self, store: JournalStore) -> None:
         self.opening = anyio.Lock()
         self.opened: dict[str, _Opened] = {}
-        self._store, self._writer = store, Writer(self._write)
+        self._store, self._writer = store, Writer(self._write, linger=_LINGER_SECONDS)
 
     def take_up(self, run: JournaledRun, *, fence: int, recorded: Sequence[Record] = ()) -> _Opened:
         journal = self._writer.journal_of(run.id, fence)

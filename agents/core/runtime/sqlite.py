@@ -87,6 +87,7 @@ class SqliteJournalStore(JournalStore):
         # One thread is ours, whatever event loop asks; tools that block all others cannot hold up the journal.
         self._thread: OwnThread | None = None
         self._connection: sqlite3.Connection | None = None
+        self._level = ""  # at which the connection waits for the disk
         self._pid = 0  # of the process that both are for
 
     @property
@@ -133,7 +134,7 @@ class SqliteJournalStore(JournalStore):
 
         def on_thread() -> T:
             connection = self._connected()
-            connection.execute("PRAGMA synchronous=FULL" if on_disk else "PRAGMA synchronous=NORMAL")
+            self._sync(connection, "FULL" if on_disk else "NORMAL")
             with _transaction(connection):
                 return work(connection)
 
@@ -141,6 +142,11 @@ class SqliteJournalStore(JournalStore):
             return await self._own_thread().do(on_thread)
         except (sqlite3.Error, OSError) as error:
             raise Unavailable(f"the journal {self._path} cannot be used: {error}", path=str(self._path)) from error
+
+    def _sync(self, connection: sqlite3.Connection, level: str) -> None:
+        if level != self._level:
+            connection.execute(f"PRAGMA synchronous={level}")
+            self._level = level
 
     def _own_thread(self) -> OwnThread:
         if self._pid != os.getpid():  # a child of fork has no thread, and must not touch its parent's connection
@@ -158,7 +164,7 @@ class SqliteJournalStore(JournalStore):
             )
             connection.execute("PRAGMA journal_mode=WAL")
             connection.executescript(_SCHEMA)
-            self._connection = connection
+            self._connection, self._level = connection, ""
         return self._connection
 
     def _close(self) -> None:

@@ -41,14 +41,17 @@ class Writer(Generic[RunId]):
     with the next.
 
     At most one write is under way, so each run's records keep their order; many runs cost hardly more commits than
-    one. `write` answers with the runs that were written to, and raises Invalid for a record that cannot be. `start`
-    starts a task that nobody cancels: what a cancelled run has already done must still be written.
+    one. What nobody waits for gathers for `linger` seconds. `write` answers with the runs that were written to, and
+    raises Invalid for a record that cannot be. `start` starts a task that nobody cancels: what a cancelled run has
+    already done must still be written.
     """
 
-    def __init__(self, write: Write[RunId], *, start: Callable[[Work], object] = background.spawn) -> None:
-        self._write, self._start = write, start
+    def __init__(
+        self, write: Write[RunId], *, start: Callable[[Work], object] = background.spawn, linger: float = 0.0
+    ) -> None:
+        self._write, self._start, self._linger = write, start, linger
         self._dirty: dict[RunId, StoredJournal[RunId]] = {}
-        self._busy = False
+        self._busy = self._lingers = False
 
     def journal_of(self, run_id: RunId, fence: int) -> StoredJournal[RunId]:
         return StoredJournal(self, run_id, fence)
@@ -58,9 +61,21 @@ class Writer(Generic[RunId]):
         if other is not journal:  # a run that is held here already was taken up once more
             older, self._dirty[journal.run_id] = sorted((other, journal), key=lambda each: each.fence)
             older.refuse(taken_over(older.run_id))
-        if not self._busy:
+        if not self._linger:
+            self.hurry()
+        elif not self._lingers and not self._busy:
+            self._lingers = True
+            background.later(self._linger, self._end_linger)
+
+    def hurry(self) -> None:
+        """Write what has gathered: somebody waits for it."""
+        if self._dirty and not self._busy:
             self._busy = True
             self._start(self._drain)
+
+    def _end_linger(self) -> None:
+        self._lingers = False
+        self.hurry()
 
     async def _drain(self) -> None:
         try:
@@ -137,6 +152,7 @@ class StoredJournal(Generic[RunId]):
     async def settle(self) -> None:
         """Return when all that has been posted by now is on disk or refused."""
         goal = self._posted
+        self._writer.hurry()
         while self._confirmed < goal and self._refused is None:
             self._changed = self._changed or anyio.Event()
             await self._changed.wait()

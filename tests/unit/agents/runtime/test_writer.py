@@ -54,6 +54,35 @@ async def test_what_gathers_during_a_write_is_written_by_the_next_one_in_order()
     assert disk.batches == [["a:1"], ["a:2", "a:3", "b:2", "b:3"]]
 
 
+async def test_what_nobody_waits_for_gathers_and_goes_by_itself_after_a_while() -> None:
+    disk = Disk()
+    disk.go.set()
+    journal = Writer(disk.write, linger=0.02).journal_of("a", 1)
+    journal.post(Record(kind="1"))
+    await anyio.wait_all_tasks_blocked()
+    journal.post(Record(kind="2"))
+    assert not journal.is_settled
+
+    with anyio.fail_after(10):
+        while not journal.is_settled:
+            await anyio.sleep(0.005)
+
+    assert disk.batches == [["a:1", "a:2"]]
+
+
+async def test_who_waits_does_not_wait_for_others_to_come_along() -> None:
+    disk = Disk()
+    disk.go.set()
+    journal = Writer(disk.write, linger=3600).journal_of("a", 1)
+    for kind in ("1", "2"):
+        journal.post(Record(kind=kind))
+
+    with anyio.fail_after(10):
+        await journal.flush()
+
+    assert disk.batches == [["a:1", "a:2"]]
+
+
 async def test_flush_returns_only_when_all_that_was_posted_is_written() -> None:
     disk = Disk()
     journal = Writer(disk.write).journal_of("a", 1)
