@@ -23,7 +23,7 @@ from agents import stream
 from agents.core import faults
 from agents.core.agent import prompt_of
 from agents.core.runtime.journal import JournalSession
-from agents.core.runtime.writer import Append, StoredJournal, Writer, taken_over
+from agents.core.runtime.writer import Append, StoredJournal, Writer, in_tasks, taken_over
 from agents.models import Run
 from governance.tenancy import scope, unit
 from loom.errors import Interrupted, Invalid, LoomError
@@ -59,7 +59,7 @@ class JournalWriter:
     def journal(self, tenant_id: UUID, run_id: UUID, fence: int) -> StoredJournal[UUID]:
         found = self._writers.get(tenant_id)
         if found is None:
-            found = Writer(partial(self._write_and_tell, tenant_id), start=self._start)
+            found = Writer(in_tasks(partial(self._write_and_tell, tenant_id), self._start))
             self._writers[tenant_id] = found
         return RunJournal(found, tenant_id, run_id, fence, self)
 

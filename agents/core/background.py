@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import copy_context
-from functools import partial
+from contextvars import Context, copy_context
 from typing import Any, Protocol
 
 import anyio
@@ -50,28 +49,31 @@ def start(work: Callable[[], Awaitable[None]]) -> Background:
     return _Handle(scope, done)
 
 
-def spawn(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """The same for work that nobody will stop."""
+def spawn(work: Callable[[], Coroutine[Any, Any, None]], context: Context | None = None) -> None:
+    """The same for work that nobody will stop; in another context where one is given."""
+    context = copy_context() if context is None else context
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         import trio
 
-        trio.lowlevel.spawn_system_task(work, context=copy_context())
+        trio.lowlevel.spawn_system_task(work, context=context)
     else:
-        task = loop.create_task(work())
+        task = loop.create_task(work(), context=context)
         _running.add(task)
         task.add_done_callback(_running.discard)
 
 
 def later(seconds: float, call: Callable[[], object]) -> None:
-    """Call a function on this event loop after a while, if the loop is still there."""
+    """Call a function on this event loop after a while, if the loop is still there; in a context of its own."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
-        spawn(partial(_call_after, seconds, call))
+        import trio
+
+        trio.lowlevel.spawn_system_task(_call_after, seconds, call, context=Context())
     else:
-        loop.call_later(seconds, call)
+        loop.call_later(seconds, call, context=Context())
 
 
 async def _call_after(seconds: float, call: Callable[[], object]) -> None:

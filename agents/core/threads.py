@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
@@ -12,11 +13,11 @@ from typing import Any, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
-from anyio.lowlevel import current_token
 
 from loom.events import Record
 
 T = TypeVar("T")
+Done = Callable[[T | None, BaseException | None], object]  # what work came to: a value, or why there is none
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 _within: ContextVar[InThread | None] = ContextVar("loom_transaction", default=None)
@@ -54,25 +55,36 @@ class OwnThread:
         threading.Thread(target=_work_off, args=(self._work,), name=name, daemon=True).start()
         weakref.finalize(self, self._work.put, None)
 
-    async def do(self, work: Callable[[], T]) -> T:
-        done, post = anyio.Event(), poster()
-        value: T
-        failure: BaseException | None = None
+    def hand(self, work: Callable[[], T], done: Done[T]) -> None:
+        """Have work done; the running event loop then calls `done` with what it came to."""
+        post = poster()
 
         def do() -> None:
-            nonlocal value, failure
+            value, failure = None, None
             try:
                 value = work()
             except BaseException as error:
                 failure = error
             with suppress(RuntimeError):  # the loop has ended
-                post(done.set)
+                post(done, value, failure)
 
         self._work.put(do)
+
+    async def do(self, work: Callable[[], T]) -> T:
+        came_to: list[Any] = []
+        done = anyio.Event()
+
+        def hear(value: T | None, failure: BaseException | None) -> None:
+            came_to[:] = value, failure
+            done.set()
+
+        self.hand(work, hear)
         await done.wait()
+        value, failure = came_to
         if failure is not None:
             raise failure
-        return value
+        found: T = value
+        return found
 
 
 def _work_off(queue: SimpleQueue[Callable[[], None] | None]) -> None:
@@ -82,9 +94,12 @@ def _work_off(queue: SimpleQueue[Callable[[], None] | None]) -> None:
 
 def poster() -> Callable[..., object]:
     """How another thread tells the running event loop, asyncio's or trio's, to call a function, without waiting."""
-    loop: Any = current_token().native_token
-    post: Callable[..., object] = getattr(loop, "call_soon_threadsafe", None) or loop.run_sync_soon
-    return post
+    try:
+        return asyncio.get_running_loop().call_soon_threadsafe
+    except RuntimeError:
+        import trio
+
+        return trio.lowlevel.current_trio_token().run_sync_soon
 
 
 @contextmanager

@@ -64,25 +64,24 @@ async def main(kind: str, place: str, ledger: Path) -> None:
         return f"paid {bill}"
 
     async with opened(kind, place) as runtime:
-        write = runtime.store.append
+        submit = runtime.store.submit
 
-        async def append(appends: Sequence[Append]) -> Any:
+        def cut_off(runs: Any, appends: Sequence[Append], done: Any) -> None:
             if CRASH_AT == "before_step" and touches(appends, Kind.TOOL_STARTED):
                 [only] = appends
-                await write([replace(only, records=only.records[:-1])])
-                die()
-            if CRASH_AT == "after_record" and touches(appends, Kind.TOOL_COMPLETED):
+                submit(runs, [replace(only, records=only.records[:-1])], lambda *_: die())
+            elif CRASH_AT == "after_record" and touches(appends, Kind.TOOL_COMPLETED):
                 [only] = appends  # what follows may be written together with it
-                await write([replace(only, records=until(only, Kind.TOOL_COMPLETED))])
-                die()
-            return await write(appends)
+                submit(runs, [replace(only, records=until(only, Kind.TOOL_COMPLETED))], lambda *_: die())
+            else:
+                submit(runs, appends, done)
 
-        runtime.store.append = append  # type: ignore[method-assign]
+        runtime.store.submit = cut_off  # type: ignore[method-assign]
         agent = Agent("You pay.", model=ScriptedModel([answer] * 10), tools=[pay], runtime=runtime)
         if "GO_ON" not in os.environ:
             await agent.run("pay all", user_id="ann", session_id="s")
-        for cut_off in await runtime.unfinished(user_id="ann"):
-            result = await agent.resume(cut_off.session_id, cut_off.input, user_id=cut_off.user_id)
+        for unfinished in await runtime.unfinished(user_id="ann"):
+            result = await agent.resume(unfinished.session_id, unfinished.input, user_id=unfinished.user_id)
             sys.stdout.write(result.output)
 
 

@@ -9,7 +9,6 @@ for run in await runtime.unfinished():          # after a crash
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from anyio.lowlevel import RunVar
 
 from agents.core.runtime.journal import JournalSession, signal_record
 from agents.core.runtime.store import EVERYONE, Everyone, InMemoryJournalStore, JournaledRun, JournalStore
-from agents.core.runtime.writer import Append, StoredJournal, Writer
+from agents.core.runtime.writer import Done, StoredJournal, Take, Writer
 from loom.context import RunContext
 from loom.errors import NotFound
 from loom.events import Kind, Record
@@ -56,17 +55,16 @@ class _Here:
     def __init__(self, store: JournalStore) -> None:
         self.opening = anyio.Lock()
         self.opened: dict[str, _Opened] = {}
-        self._store, self._writer = store, Writer(self._write, linger=_LINGER_SECONDS)
+        self._store, self._writer = store, Writer(self._submit, linger=_LINGER_SECONDS)
 
     def take_up(self, run: JournaledRun, *, fence: int, recorded: Sequence[Record] = ()) -> _Opened:
         journal = self._writer.journal_of(run.id, fence)
         opened = self.opened[run.id] = _Opened(run, JournaledSession(run.session_id, journal, recorded), journal)
         return opened
 
-    async def _write(self, appends: Sequence[Append[str]]) -> AbstractSet[str]:
-        if begun := [self.opened[append.run_id].run for append in appends if append.begins]:
-            return await self._store.begin(begun, appends)
-        return await self._store.append(appends)
+    def _submit(self, take: Take[str], done: Done[str]) -> None:
+        appends = take()
+        self._store.submit([self.opened[append.run_id].run for append in appends if append.begins], appends, done)
 
 
 _Entered = tuple[tuple["JournaledRuntime", JournaledSession], ...]

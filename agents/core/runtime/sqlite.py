@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from agents.core.runtime.store import (
     check_open,
     read_record,
 )
-from agents.core.runtime.writer import Append
+from agents.core.runtime.writer import Append, Done
 from agents.core.runtime.written import written
 from agents.core.threads import OwnThread
 from loom.errors import RuntimeJournalError, Unavailable
@@ -99,14 +100,15 @@ class SqliteJournalStore(JournalStore):
         return await self._unit(lambda connection: _open(connection, run), on_disk=False)
 
     async def begin(self, runs: Sequence[JournaledRun], appends: Sequence[Append[str]]) -> AbstractSet[str]:
-        def begin(connection: sqlite3.Connection) -> AbstractSet[str]:
-            begun = {run.id for run in runs if _insert(connection, run, attempt=1)}
-            return _append(connection, [append for append in appends if not append.begins or append.run_id in begun])
-
-        return await self._unit(begin, on_disk=any(append.records for append in appends))
+        return await self._unit(partial(_begin, runs, appends), on_disk=_has_records(appends))
 
     async def append(self, appends: Sequence[Append[str]]) -> AbstractSet[str]:
-        return await self._unit(lambda connection: _append(connection, appends))
+        return await self._unit(partial(_append, appends))
+
+    def submit(self, runs: Sequence[JournaledRun], appends: Sequence[Append[str]], done: Done[str]) -> None:
+        # Many runs wait for this and nothing else: a task of its own for each commit would be felt.
+        work = partial(self._transact, partial(_begin, runs, appends), on_disk=_has_records(appends))
+        self._own_thread().hand(work, done)
 
     async def read(self, run_id: str, step_name: str | None = None) -> list[Row]:
         return await self._unit(lambda connection: _read(connection, run_id, step_name))
@@ -127,19 +129,18 @@ class SqliteJournalStore(JournalStore):
     # --- the thread ---------------------------------------------------------------------------------------------------
 
     async def _unit(self, work: Callable[[sqlite3.Connection], T], *, on_disk: bool = True) -> T:
-        """One transaction, on a thread; `on_disk` is whether it must survive a crash of the machine right away.
+        return await self._own_thread().do(partial(self._transact, work, on_disk=on_disk))
+
+    def _transact(self, work: Callable[[sqlite3.Connection], T], *, on_disk: bool) -> T:
+        """One transaction, on the thread; `on_disk` is whether it must survive a crash of the machine right away.
 
         Raises Unavailable when the file cannot be used.
         """
-
-        def on_thread() -> T:
+        try:
             connection = self._connected()
             self._sync(connection, "FULL" if on_disk else "NORMAL")
             with _transaction(connection):
                 return work(connection)
-
-        try:
-            return await self._own_thread().do(on_thread)
         except (sqlite3.Error, OSError) as error:
             raise Unavailable(f"the journal {self._path} cannot be used: {error}", path=str(self._path)) from error
 
@@ -223,7 +224,14 @@ def _open(connection: sqlite3.Connection, run: JournaledRun) -> int:
     return int(attempt)
 
 
-def _append(connection: sqlite3.Connection, appends: Sequence[Append[str]]) -> set[str]:
+def _begin(
+    runs: Sequence[JournaledRun], appends: Sequence[Append[str]], connection: sqlite3.Connection
+) -> AbstractSet[str]:
+    begun = {run.id for run in runs if _insert(connection, run, attempt=1)}
+    return _append([append for append in appends if not append.begins or append.run_id in begun], connection)
+
+
+def _append(appends: Sequence[Append[str]], connection: sqlite3.Connection) -> set[str]:
     held = set()
     for append in appends:
         if not _holds(connection, append):
@@ -277,6 +285,11 @@ def _forget(connection: sqlite3.Connection, user_id: str | None, session_id: str
             asked,
         )
     return connection.execute(f"DELETE FROM loom_run WHERE {theirs}", asked).rowcount  # noqa: S608
+
+
+def _has_records(appends: Sequence[Append[str]]) -> bool:
+    """A run that has done nothing yet does not wait for the disk."""
+    return any(append.records for append in appends)
 
 
 def _run(columns: Sequence[Any]) -> JournaledRun:

@@ -7,14 +7,14 @@ views of the journal and not a second store.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
 from agents.core.runtime import blobs
-from agents.core.runtime.writer import Append
+from agents.core.runtime.writer import Append, Done, in_tasks
 from agents.core.runtime.written import written
 from loom.errors import Conflict, RuntimeJournalError
 from loom.events import Record
@@ -84,6 +84,14 @@ class JournalStore(Protocol):
         for run in runs:
             await self.open(run)
         return await self.append(appends)
+
+    def submit(self, runs: Sequence[JournaledRun], appends: Sequence[Append[str]], done: Done[str]) -> None:
+        """`begin`, or `append` where no run begins, and then call `done` on this event loop, which need not wait."""
+
+        def write(appends: Sequence[Append[str]]) -> Awaitable[AbstractSet[str]]:
+            return self.begin(runs, appends) if runs else self.append(appends)
+
+        in_tasks(write)(lambda: appends, done)
 
     async def read(self, run_id: str, step_name: str | None = None) -> list[Row]:
         """The records of a run in their order, of one step if it is named."""

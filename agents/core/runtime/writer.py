@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Container, Coroutine, Hashable, Iterable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -33,7 +34,35 @@ class Append(Generic[RunId]):
 
 
 Write = Callable[[Sequence[Append[RunId]]], Awaitable[Container[RunId]]]
+Take = Callable[[], Sequence[Append[RunId]]]
+Done = Callable[[Container[RunId] | None, BaseException | None], object]
+Submit = Callable[[Take[RunId], Done[RunId]], object]
 Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+def _apart(work: Work) -> None:
+    background.spawn(work, Context())  # it belongs to no run
+
+
+def in_tasks(write: Write[RunId], start: Callable[[Work], object] = _apart) -> Submit[RunId]:
+    """Write in tasks that nobody cancels: what a cancelled run has already done must still be written."""
+
+    def submit(take: Take[RunId], done: Done[RunId]) -> None:
+        async def work() -> None:
+            held, failure = None, None
+            try:
+                if appends := take():
+                    held = await write(appends)
+            except BaseException as error:
+                failure = error
+                if not isinstance(error, Exception):
+                    raise
+            finally:
+                done(held, failure)
+
+        start(work)
+
+    return submit
 
 
 class Writer(Generic[RunId]):
@@ -41,16 +70,15 @@ class Writer(Generic[RunId]):
     with the next.
 
     At most one write is under way, so each run's records keep their order; many runs cost hardly more commits than
-    one. What nobody waits for gathers for `linger` seconds. `write` answers with the runs that were written to, and
-    raises Invalid for a record that cannot be. `start` starts a task that nobody cancels: what a cancelled run has
-    already done must still be written.
+    one. What nobody waits for gathers for `linger` seconds. `submit` writes what it takes and then tells, on this
+    event loop, which runs were written to, or why none was: Invalid is for a record that cannot be written.
     """
 
-    def __init__(
-        self, write: Write[RunId], *, start: Callable[[Work], object] = background.spawn, linger: float = 0.0
-    ) -> None:
-        self._write, self._start, self._linger = write, start, linger
+    def __init__(self, submit: Submit[RunId], *, linger: float = 0.0) -> None:
+        self._submit, self._linger = submit, linger
         self._dirty: dict[RunId, StoredJournal[RunId]] = {}
+        self._batch: _Batch[RunId] = ()  # that is under way
+        self._again: list[_Batch[RunId]] = []
         self._busy = self._lingers = False
 
     def journal_of(self, run_id: RunId, fence: int) -> StoredJournal[RunId]:
@@ -69,43 +97,33 @@ class Writer(Generic[RunId]):
 
     def hurry(self) -> None:
         """Write what has gathered: somebody waits for it."""
-        if self._dirty and not self._busy:
+        if (self._dirty or self._again) and not self._busy:
             self._busy = True
-            self._start(self._drain)
+            self._submit(self._take, self._end)
 
     def _end_linger(self) -> None:
         self._lingers = False
         self.hurry()
 
-    async def _drain(self) -> None:
-        try:
-            while self._dirty:
-                journals, self._dirty = list(self._dirty.values()), {}
-                await self._write_batch([(each, each.take()) for each in journals if not each.is_refused])
-        finally:
-            self._busy = False
-
-    async def _write_batch(self, batch: _Batch[RunId]) -> None:
-        if not batch:
-            return
-        try:
-            held = await self._write([append for _, append in batch])
-        except Invalid as error:
-            if len(batch) == 1:
-                _refuse(batch, error)
-                return
-            for one in batch:  # one run's bad record is not the others' fault
-                await self._write_batch([one])
-        except LoomError as error:
-            _refuse(batch, error)
-        except Exception as error:  # whatever the store says, the runs must hear that nothing was written
-            _refuse(batch, Unavailable(f"the journal cannot be written: {error}"))
+    def _take(self) -> Sequence[Append[RunId]]:
+        if self._again:
+            self._batch = self._again.pop()
         else:
-            for journal, append in batch:
-                if append.run_id in held:
-                    journal.confirm(len(append.records) + append.begins)
-                else:
-                    journal.refuse(taken_over(append.run_id))
+            journals, self._dirty = self._dirty.values(), {}
+            self._batch = [(each, each.take()) for each in journals if not each.is_refused]
+        return [append for _, append in self._batch]
+
+    def _end(self, held: Container[RunId] | None, failure: BaseException | None) -> None:
+        batch, self._batch, self._busy = self._batch, (), False
+        if isinstance(failure, Invalid) and len(batch) > 1:
+            self._again = [[one] for one in reversed(batch)]  # one run's bad record is not the others' fault
+        elif isinstance(failure, LoomError):
+            _refuse(batch, failure)
+        elif failure is not None:  # whatever the store says, the runs must hear that nothing was written
+            _refuse(batch, Unavailable(f"the journal cannot be written: {str(failure) or type(failure).__name__}"))
+        else:
+            _confirm(batch, held or ())
+        self.hurry()
 
 
 class StoredJournal(Generic[RunId]):
@@ -189,6 +207,14 @@ class StoredJournal(Generic[RunId]):
 
 
 _Batch = Sequence[tuple[StoredJournal[RunId], Append[RunId]]]
+
+
+def _confirm(batch: _Batch[RunId], held: Container[RunId]) -> None:
+    for journal, append in batch:
+        if append.run_id in held:
+            journal.confirm(len(append.records) + append.begins)
+        else:
+            journal.refuse(taken_over(append.run_id))
 
 
 def _refuse(batch: Iterable[tuple[StoredJournal[Any], object]], reason: LoomError) -> None:

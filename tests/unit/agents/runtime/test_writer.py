@@ -9,7 +9,7 @@ import pytest
 
 from agents.core.concurrency import together
 from agents.core.runtime.journal import JournalSession, may_repeat
-from agents.core.runtime.writer import Append, Writer
+from agents.core.runtime.writer import Append, Writer, in_tasks
 from loom.errors import Conflict, Invalid, Unavailable
 from loom.events import Record
 
@@ -40,7 +40,7 @@ class Disk:
 
 async def test_what_gathers_during_a_write_is_written_by_the_next_one_in_order() -> None:
     disk = Disk()
-    writer = Writer(disk.write)
+    writer = Writer(in_tasks(disk.write))
     first, second = writer.journal_of("a", 1), writer.journal_of("b", 1)
     first.post(Record(kind="1"))
     await anyio.wait_all_tasks_blocked()
@@ -57,7 +57,7 @@ async def test_what_gathers_during_a_write_is_written_by_the_next_one_in_order()
 async def test_what_nobody_waits_for_gathers_and_goes_by_itself_after_a_while() -> None:
     disk = Disk()
     disk.go.set()
-    journal = Writer(disk.write, linger=0.02).journal_of("a", 1)
+    journal = Writer(in_tasks(disk.write), linger=0.02).journal_of("a", 1)
     journal.post(Record(kind="1"))
     await anyio.wait_all_tasks_blocked()
     journal.post(Record(kind="2"))
@@ -73,7 +73,7 @@ async def test_what_nobody_waits_for_gathers_and_goes_by_itself_after_a_while() 
 async def test_who_waits_does_not_wait_for_others_to_come_along() -> None:
     disk = Disk()
     disk.go.set()
-    journal = Writer(disk.write, linger=3600).journal_of("a", 1)
+    journal = Writer(in_tasks(disk.write), linger=3600).journal_of("a", 1)
     for kind in ("1", "2"):
         journal.post(Record(kind=kind))
 
@@ -85,7 +85,7 @@ async def test_who_waits_does_not_wait_for_others_to_come_along() -> None:
 
 async def test_flush_returns_only_when_all_that_was_posted_is_written() -> None:
     disk = Disk()
-    journal = Writer(disk.write).journal_of("a", 1)
+    journal = Writer(in_tasks(disk.write)).journal_of("a", 1)
     journal.post(Record(kind="1"))
 
     with anyio.move_on_after(0.05) as waited:
@@ -99,7 +99,7 @@ async def test_flush_returns_only_when_all_that_was_posted_is_written() -> None:
 
 async def test_a_run_in_other_hands_is_refused_and_its_neighbors_are_not() -> None:
     disk = Disk()
-    disk.lost, writer = {"a"}, Writer(disk.write)
+    disk.lost, writer = {"a"}, Writer(in_tasks(disk.write))
     disk.go.set()
     lost, held = writer.journal_of("a", 1), writer.journal_of("b", 1)
     lost.post(Record(kind="1"))
@@ -114,7 +114,7 @@ async def test_a_run_in_other_hands_is_refused_and_its_neighbors_are_not() -> No
 
 async def test_every_run_of_a_failed_write_hears_of_it() -> None:
     disk = Disk()
-    disk.error, writer = OSError("no space left"), Writer(disk.write)
+    disk.error, writer = OSError("no space left"), Writer(in_tasks(disk.write))
     disk.go.set()
     journals = [writer.journal_of(name, 1) for name in "ab"]
     for journal in journals:
@@ -127,7 +127,7 @@ async def test_every_run_of_a_failed_write_hears_of_it() -> None:
 
 async def test_nothing_follows_a_write_that_was_refused() -> None:
     disk = Disk()
-    disk.error, writer = OSError("no space left"), Writer(disk.write)
+    disk.error, writer = OSError("no space left"), Writer(in_tasks(disk.write))
     journal = writer.journal_of("a", 1)
     journal.post(Record(kind="1"))
     await anyio.wait_all_tasks_blocked()
@@ -144,7 +144,7 @@ async def test_nothing_follows_a_write_that_was_refused() -> None:
 
 async def test_a_record_that_cannot_be_written_refuses_its_own_run_only() -> None:
     disk = Disk()
-    disk.bad, writer = "bad", Writer(disk.write)
+    disk.bad, writer = "bad", Writer(in_tasks(disk.write))
     disk.go.set()
     good, bad = writer.journal_of("a", 1), writer.journal_of("b", 1)
     good.post(Record(kind="good"))
@@ -165,7 +165,7 @@ async def test_a_record_that_cannot_be_written_refuses_its_own_run_only() -> Non
 )
 def test_only_what_is_irreversible_is_not_done_again(effect: str | None, repeats: bool) -> None:
     started = Record(kind="tool.started", step_key="t/tool:call_1", data={"effect": effect} if effect else {})
-    session = JournalSession("s", Writer(Disk().write).journal_of("a", 1), [started])
+    session = JournalSession("s", Writer(in_tasks(Disk().write)).journal_of("a", 1), [started])
 
     assert may_repeat(started) is repeats
     assert session.in_doubt("t/tool:call_1") is not repeats
