@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -54,17 +54,20 @@ def steps_at_hand(agent: Agent, ambient: Ambient) -> Steps | None:
     return agent.runtime if type(agent.runtime) is InProcRuntime else None
 
 
-@asynccontextmanager
-async def steps_of(runtime: Runtime, input: Any, ambient: Ambient) -> AsyncIterator[Steps]:
-    """The runtime's session of this run. One that runs steps itself is the runtime from here on."""
+def steps_of(runtime: Runtime, input: Any, ambient: Ambient) -> AbstractAsyncContextManager[Steps]:
+    """The runtime's session of this run."""
     if isinstance(runtime, JournaledRuntime):
         is_new = ambient.is_new and not ambient.path
-        async with runtime.run(ambient.context, input, path=ambient.path, is_new=is_new) as journaled:
-            yield journaled
-    else:
-        async with runtime.session(ambient.context.session_id or "") as session:
-            steps: Any = session if hasattr(session, "step") else runtime
-            yield steps
+        return runtime.run(ambient.context, input, path=ambient.path, is_new=is_new)
+    return _session_of(runtime, ambient.context.session_id or "")
+
+
+@asynccontextmanager
+async def _session_of(runtime: Runtime, session_id: str) -> AsyncIterator[Steps]:
+    """A session of a foreign runtime. One that runs steps itself is the runtime from here on."""
+    async with runtime.session(session_id) as session:
+        steps: Any = session if hasattr(session, "step") else runtime
+        yield steps
 
 
 def dependencies_of(

@@ -95,7 +95,7 @@ class JournalSession:
 
         Both are read from what is written, so that a run goes on alike whether it was interrupted or not.
         """
-        intent = _intent(fn, args, kwargs)
+        intent = _intent(name, fn, args, kwargs)
         self._check(name, intent)
         if (after := self._completed.get(name)) is None:
             extra = {"idempotency_key": idempotency_key} if idempotency_key else {}
@@ -125,7 +125,7 @@ class JournalSession:
         self, name: str, fn: Callable[..., AsyncIterator[Any]], *args: Any, **kwargs: Any
     ) -> AsyncIterator[Any]:
         """Pass a stream through and record it when it is whole; replayed, it comes at once."""
-        intent = _intent(fn, args, kwargs)
+        intent = _intent(name, fn, args, kwargs)
         self._check(name, intent)
         if (after := self._completed.get(name)) is not None:
             for item in after.data["value"]:
@@ -149,9 +149,12 @@ class JournalSession:
     async def _begin(self, name: str, fn: Callable[..., Any], intent: dict[str, Any], extra: dict[str, Any]) -> None:
         started, _ = _KINDS[_kind_of(name)]
         if started and name not in self._started:
-            self._journal.post(Record(kind=started, step_key=name, data={**intent, **storable(extra)}))
+            self._announce(Record(kind=started, step_key=name, data={**intent, **storable(extra)}))
         if not _stays_here(name, fn):
             await self._journal.flush()
+
+    def _announce(self, record: Record) -> None:
+        self._journal.post(record)
 
     def _end(self, name: str, value: Any, **more: Any) -> Record:
         record = self._record_of_end(name, value, **more)
@@ -217,14 +220,18 @@ def _stays_here(name: str, fn: Callable[..., Any]) -> bool:
     return _kind_of(name) in _HARMLESS or getattr(getattr(fn, "__self__", None), "in_process", False) is True
 
 
-def _intent(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """What a step is about to do, as the journal tells it. A single argument may say it itself, by `journal()`."""
+def _intent(name: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """What a step is about to do, as the journal tells it; nothing, if it does not tell of the beginning of such steps.
+
+    A single argument may say it itself, by `journal()`.
+    """
+    if _KINDS[_kind_of(name)][0] is None:
+        return {}
     if len(args) == 1 and not kwargs and hasattr(args[0], "journal"):
         told: dict[str, Any] = written(args[0].journal())
         return told
-    name = getattr(fn, "__name__", type(fn).__name__)
     digest = deterministic_hash(written([args, kwargs]))
-    return {"step": name, "arguments_hash": digest}
+    return {"step": getattr(fn, "__name__", type(fn).__name__), "arguments_hash": digest}
 
 
 def _check_same(name: str, before: Record, intent: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ for run in await runtime.unfinished():          # after a crash
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -30,9 +30,9 @@ _LINGER_SECONDS = 0.002  # about what a commit takes: a crash may lose as much t
 class JournaledSession(JournalSession):
     """A session of a journaled runtime. A step that is taken again in the same session gives its first result too."""
 
-    async def _begin(self, name: str, fn: Callable[..., Any], intent: dict[str, Any], extra: dict[str, Any]) -> None:
-        await super()._begin(name, fn, intent, extra)
-        self._started.setdefault(name, Record(kind=".started", step_key=name, data=intent))
+    def _announce(self, record: Record) -> None:
+        super()._announce(record)
+        self._started[record.step_key] = record
 
     def _end(self, name: str, value: Any, **more: Any) -> Record:
         record = self._completed[name] = super()._end(name, value, **more)
@@ -53,11 +53,31 @@ class _Here:
     """What one event loop has open. Nothing of it outlives the block that opened it."""
 
     def __init__(self, store: JournalStore) -> None:
-        self.opening = anyio.Lock()
+        self._opening = anyio.Lock()
         self.opened: dict[str, _Opened] = {}
         self._store, self._writer = store, Writer(self._submit, linger=_LINGER_SECONDS)
 
-    def take_up(self, run: JournaledRun, *, fence: int, recorded: Sequence[Record] = ()) -> _Opened:
+    async def open(self, run: JournaledRun, *, is_new: bool, is_shared: bool) -> _Opened:
+        if is_shared:
+            async with self._opening:
+                return self.opened.get(run.id) or await self._look_for(run)
+        if not is_new:
+            return await self._look_for(run)
+        opened = self._take_up(run, fence=1)
+        opened.journal.begin()
+        return opened
+
+    def leave(self, opened: _Opened) -> None:
+        opened.entered -= 1
+        if not opened.entered and self.opened.get(opened.run.id) is opened:
+            del self.opened[opened.run.id]
+
+    async def _look_for(self, run: JournaledRun) -> _Opened:
+        fence = await self._store.open(run)
+        recorded = [row.record for row in await self._store.read(run.id)] if fence > 1 else []  # else it is new
+        return self._take_up(run, fence=fence, recorded=recorded)
+
+    def _take_up(self, run: JournaledRun, *, fence: int, recorded: Sequence[Record] = ()) -> _Opened:
         journal = self._writer.journal_of(run.id, fence)
         opened = self.opened[run.id] = _Opened(run, JournaledSession(run.session_id, journal, recorded), journal)
         return opened
@@ -89,33 +109,21 @@ class JournaledRuntime:
     def store(self) -> JournalStore:
         return self._store
 
-    @asynccontextmanager
-    async def session(self, session_id: str) -> AsyncIterator[JournaledSession]:
+    def session(self, session_id: str) -> AbstractAsyncContextManager[JournaledSession]:
         """Steps in here are remembered under this id and their names, for good."""
-        here = self._on_this_loop()
-        async with here.opening:
-            opened = here.opened.get(session_id) or await self._open(here, JournaledRun.bare(session_id))
-            opened.entered += 1
-        async with self._inside(here, opened):
-            yield opened.session
+        return _Block(self, self._on_this_loop(), JournaledRun.bare(session_id), is_shared=True)
 
-    @asynccontextmanager
-    async def run(
+    def run(
         self, context: RunContext, input: Any, *, path: str = "", is_new: bool = False
-    ) -> AsyncIterator[JournaledSession]:
+    ) -> AbstractAsyncContextManager[JournaledSession]:
         """A run of an agent, begun or taken up again: its id says which.
 
         A block that is left by an exception leaves the run unfinished. `path` is where it stands in a larger run. One
         whose id is `is_new` is not looked for: it is written down along with the first that it does.
         """
         run_id = f"{context.run_id}:{path}" if path else context.run_id
-        here = self._on_this_loop()
         run = JournaledRun(run_id, context.user_id, context.session_id or "", input, resumable=not path)
-        opened = self._begin(here, run) if is_new else await self._open(here, run)
-        opened.entered += 1
-        async with self._inside(here, opened):
-            yield opened.session
-            opened.journal.post(Record(kind=Kind.RUN_SUCCEEDED))
+        return _Block(self, self._on_this_loop(), run, is_new=is_new)
 
     async def unfinished(
         self, *, user_id: str | Everyone | None = EVERYONE, session_id: str | None = None
@@ -186,28 +194,39 @@ class JournaledRuntime:
             self._here.set(here)
         return here
 
-    def _begin(self, here: _Here, run: JournaledRun) -> _Opened:
-        opened = here.take_up(run, fence=1)
-        opened.journal.begin()
-        return opened
 
-    async def _open(self, here: _Here, run: JournaledRun) -> _Opened:
-        fence = await self._store.open(run)
-        recorded = [row.record for row in await self._store.read(run.id)] if fence > 1 else []  # else it is new
-        return here.take_up(run, fence=fence, recorded=recorded)
+class _Block:
+    """The `async with` around a session. It is left when all that was done in it is on disk or refused."""
 
-    @asynccontextmanager
-    async def _inside(self, here: _Here, opened: _Opened) -> AsyncIterator[None]:
-        before = _entered.get()
-        _entered.set(((self, opened.session), *before))
+    def __init__(
+        self,
+        runtime: JournaledRuntime,
+        here: _Here,
+        run: JournaledRun,
+        *,
+        is_new: bool = False,
+        is_shared: bool = False,
+    ) -> None:
+        self._runtime, self._here, self._run = runtime, here, run
+        self._is_new, self._is_shared = is_new, is_shared
+
+    async def __aenter__(self) -> JournaledSession:
+        self._opened = await self._here.open(self._run, is_new=self._is_new, is_shared=self._is_shared)
+        self._opened.entered += 1
+        self._around = _entered.get()
+        _entered.set(((self._runtime, self._opened.session), *self._around))
+        return self._opened.session
+
+    async def __aexit__(self, failure: type[BaseException] | None, *details: object) -> None:
+        journal = self._opened.journal
         try:
-            yield
-            await opened.journal.flush()
+            if failure is None:
+                if not self._is_shared:
+                    journal.post(Record(kind=Kind.RUN_SUCCEEDED))
+                await journal.flush()
         finally:
-            _entered.set(before)
-            if not opened.journal.is_settled:
+            _entered.set(self._around)
+            if not journal.is_settled:
                 with anyio.CancelScope(shield=True):  # what has been done must still be written
-                    await opened.journal.settle()
-            opened.entered -= 1
-            if not opened.entered and here.opened.get(opened.run.id) is opened:
-                del here.opened[opened.run.id]
+                    await journal.settle()
+            self._here.leave(self._opened)
