@@ -40,13 +40,11 @@ def storable(value: Any) -> Any:
         return value if value.isprintable() else _NOT_STORABLE.sub("\ufffd", value)
     if value is None or isinstance(value, int):
         return value
-    if isinstance(value, float):
-        return _number(value)
     if isinstance(value, dict):
         return {storable(key): storable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [storable(item) for item in value]
-    return value
+    return _number(value) if isinstance(value, float) else value
 
 
 def _number(value: float) -> float | int | str:
