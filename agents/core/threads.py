@@ -99,7 +99,8 @@ def poster() -> Callable[..., object]:
     except RuntimeError:
         import trio
 
-        return trio.lowlevel.current_trio_token().run_sync_soon
+        post: Callable[..., object] = trio.lowlevel.current_trio_token().run_sync_soon
+        return post
 
 
 @contextmanager
