@@ -34,6 +34,8 @@ from agents.core.runtime.store import InMemoryJournalStore, JournaledRun, Journa
 from agents.core.runtime.writer import Append
 from agents.core.tools.tool import tool
 from agents.core.workflow.graph import Workflow
+from governance.core.budget import BudgetConfig
+from governance.core.standard_budget import StandardBudget
 from loom.context import RunContext, get_run_context
 from loom.errors import ConfigError, Conflict, LoomError, NonDeterminism, NotFound, RuntimeJournalError, Unavailable
 from loom.events import Kind, Record
@@ -836,8 +838,11 @@ async def test_tools_that_block_every_thread_do_not_hold_up_the_journal(tmp_path
     await runtime.aclose()
 
 
-async def test_a_run_waits_for_the_disk_before_its_call_and_at_its_end_and_at_no_other_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("effect", "expected"), [("keyed", ["on disk", "called", "on disk"]), ("read", ["called", "on disk"])]
+)
+async def test_a_run_waits_for_the_disk_before_a_call_that_changes_something_and_at_its_end_and_at_no_other_time(
+    effect: Any, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
 
@@ -848,16 +853,17 @@ async def test_a_run_waits_for_the_disk_before_its_call_and_at_its_end_and_at_no
                 events.append({1: "committed", 2: "on disk"}[is_synced])
             return super().execute(sql, *values)
 
-    def pay(amount: int) -> str:
-        events.append("paid")
-        return "paid"
+    def call(amount: int) -> str:
+        events.append("called")
+        return "called"
 
     monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Watched))
     runtime = SqliteRuntime(tmp_path / "a.db")
-    await agent(runtime, calling("pay", amount=5), "Done.", tools=[tool(pay)]).run("pay")
+    tools, budget = [tool(call, effect=effect)], StandardBudget(BudgetConfig(max_tokens=10**6))
+    await agent(runtime, calling("call", amount=5), "Done.", tools=tools, budget=budget).run("call")
     await runtime.aclose()
 
-    assert events == ["on disk", "paid", "on disk"]
+    assert events == expected
 
 
 _FORKING = """

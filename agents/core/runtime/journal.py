@@ -150,7 +150,7 @@ class JournalSession:
         started, _ = _KINDS[_kind_of(name)]
         if started and name not in self._started:
             self._announce(Record(kind=started, step_key=name, data={**intent, **storable(extra)}))
-        if not _stays_here(name, fn):
+        if not _stays_here(name, fn, intent):
             await self._journal.flush()
 
     def _announce(self, record: Record) -> None:
@@ -215,9 +215,11 @@ def _kind_of(name: str) -> str:
     return kind if kind in _KINDS else "step"
 
 
-def _stays_here(name: str, fn: Callable[..., Any]) -> bool:
+def _stays_here(name: str, fn: Callable[..., Any], intent: dict[str, Any]) -> bool:
     """Whether a step changes nothing that outlives this process, so that nothing need be on disk before it."""
-    return _kind_of(name) in _HARMLESS or getattr(getattr(fn, "__self__", None), "in_process", False) is True
+    if _kind_of(name) in _HARMLESS or intent.get("effect") == "read":
+        return True
+    return getattr(getattr(fn, "__self__", None), "in_process", False) is True
 
 
 def _intent(name: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
