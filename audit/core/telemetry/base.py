@@ -60,6 +60,7 @@ def kind_of(metric: str) -> InstrumentKind:
     return "histogram" if metric.endswith(("_ms", "_seconds", "_bytes")) else "counter"
 
 
+@lru_cache(maxsize=1024)
 def trace_id_of(run_id: str) -> str:
     """One trace for one run, whichever worker goes on with it."""
     return hashlib.sha256(run_id.encode()).hexdigest()[:32]
