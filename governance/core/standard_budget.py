@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from numbers import Real
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any
 
 import anyio
@@ -307,12 +307,13 @@ def _unpriced(call: Estimate | None, books: _Books) -> str | None:
 
 def _room(books: _Books, call: Estimate) -> tuple[float, str]:
     """The output that all limits leave to a call, and the limit that leaves the least."""
-    rooms = [
-        (limit.room(limit.most - limit.used(account.spent), call), limit.name)
-        for limits, account in books
-        for limit in limits.on_amounts
-    ]
-    return min(rooms, key=itemgetter(0), default=(math.inf, ""))
+    least, tightest = math.inf, ""
+    for limits, account in books:
+        for limit in limits.on_amounts:
+            room = limit.room(limit.most - limit.used(account.spent), call)
+            if room < least:
+                least, tightest = room, limit.name
+    return least, tightest
 
 
 def _must_wait(call: Estimate | None, books: _Books) -> bool:

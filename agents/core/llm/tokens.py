@@ -45,7 +45,7 @@ def tokens_of(message: Message, count: Count = estimate_tokens) -> int:
 
 def tokens_of_tools(tools: Sequence[ToolDef], count: Count = estimate_tokens) -> int:
     """The tokens that offering these tools takes."""
-    return sum(_tokens_of_tool(_ById(tool), count) for tool in tools)
+    return sum([_tokens_of_tool(_ById(tool), count) for tool in tools])
 
 
 class Tally:

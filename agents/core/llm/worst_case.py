@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -23,7 +22,7 @@ def worst_case(
     A model around others costs what the dearest of them does; it is priced when all of them are.
     """
     output_tokens = max_tokens or size_of(model).max_output_tokens or DEFAULT_MAX_OUTPUT_TOKENS
-    prices = list(_prices(model))
+    prices = _prices(model)
     costs = [_costs(price, input_tokens, output_tokens, caching) for price in prices if price is not None]
     if len(costs) < len(prices):
         return Estimate(input_tokens, output_tokens, priced=False)
@@ -31,15 +30,13 @@ def worst_case(
     return Estimate(input_tokens, output_tokens, float(heard), float(said))
 
 
-def _prices(model: Any) -> Iterator[Price | None]:
+def _prices(model: Any) -> list[Price | None]:
     """The price of each model inside this one: what it says itself in `price`, else the list price."""
     if (inner := getattr(model, "inner", None)) is not None:
-        yield from _prices(inner)
-    elif models := getattr(model, "models", None):
-        for one in models:
-            yield from _prices(one)
-    else:
-        yield getattr(model, "price", None) or price_of(model.name)
+        return _prices(inner)
+    if models := getattr(model, "models", None):
+        return [price for one in models for price in _prices(one)]
+    return [getattr(model, "price", None) or price_of(model.name)]
 
 
 def _costs(
