@@ -7,6 +7,7 @@ import json
 import os
 import re
 import time
+from json.encoder import c_make_encoder, encode_basestring  # type: ignore[attr-defined]
 from typing import Any
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -39,12 +40,17 @@ def snake(name: str) -> str:
     return _CAMEL.sub("_", name).lower()
 
 
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str).encode
+_encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+# What `encode` makes anew for each value, which takes longer than most values do. Only CPython has it.
+_chunks = c_make_encoder and c_make_encoder(None, str, encode_basestring, None, ":", ",", True, False, True)
 
 
 def canonical(value: Any) -> str:
     """The one JSON text of a value: sorted keys, no spaces. What is hashed or compared goes through here."""
-    return _encode(value)
+    try:
+        return "".join(_chunks(value, 0)) if _chunks else _encoder.encode(value)
+    except RecursionError:
+        return _encoder.encode(value)  # it says so when a value holds itself
 
 
 def deterministic_hash(*parts: Any) -> str:

@@ -102,9 +102,11 @@ def next_entry(
         "payload": payload,
         "prev": last.signature,
     }
-    before, after = _content(**fields)
-    signature = seal.sign((before + after).encode())
-    line = f'{before},"signature":"{signature}"{after}'.encode()
+    content = _content(fields)
+    signature = seal.sign(content)
+    # Keys are sorted, so the signature comes before the time; what follows that is one text, whose quotes are escaped.
+    place = content.rindex(b',"timestamp":')
+    line = content[:place] + _SIGNATURE + signature.encode() + b'"' + content[place:]
     return AuditEntry(**fields, signature=signature), line
 
 
@@ -118,8 +120,7 @@ def verify_signature(entry: AuditEntry, secret: str) -> bool:
 
 def link_of(entry: AuditEntry) -> Link:
     fields = {name: getattr(entry, name) for name in AuditEntry.model_fields if name != "signature"}
-    before, after = _content(**fields | {"payload": plain(entry.payload)})
-    return Link(entry.seq, entry.prev, entry.signature, (before + after).encode())
+    return Link(entry.seq, entry.prev, entry.signature, _content(fields | {"payload": plain(entry.payload)}))
 
 
 _SIGNATURE = b',"signature":"'
@@ -143,23 +144,5 @@ def link_of_line(line: bytes) -> Link | None:
         return None
 
 
-def _content(
-    *,
-    seq: int,
-    timestamp: datetime,
-    session_id: str,
-    user_id: str | None,
-    actor: str,
-    action: str,
-    payload: dict[str, Any],
-    prev: str,
-) -> tuple[str, str]:
-    """The canonical JSON of what is signed, in two parts: keys are sorted, and in a line the signature is between them.
-
-    Written out, since the encoder takes four times as long for fields that are known.
-    """
-    before = (
-        f'{{"action":{canonical(action)},"actor":{canonical(actor)},"payload":{canonical(payload)}'
-        f',"prev":{canonical(prev)},"seq":{seq:d},"session_id":{canonical(session_id)}'
-    )
-    return before, f',"timestamp":"{timestamp.isoformat()}","user_id":{canonical(user_id)}}}'
+def _content(fields: dict[str, Any]) -> bytes:
+    return canonical(fields | {"timestamp": fields["timestamp"].isoformat()}).encode()
