@@ -15,6 +15,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
+from types import NoneType
 from typing import Any
 from uuid import UUID
 
@@ -31,7 +32,7 @@ JSON = Any  # None, bool, int, float, str, list and dict of these
 
 def plain(value: object) -> JSON:
     """The JSON form of a value. Applied to its own result it changes nothing."""
-    return _text(value) if type(value) is str else _Reading().plain(value)
+    return plain_text(value) if type(value) is str else _Reading().plain(value)
 
 
 class _Reading:
@@ -42,16 +43,8 @@ class _Reading:
         self._left = MAX_NODES
 
     def plain(self, value: object) -> JSON:
-        kind = type(value)
-        if kind is str:
-            return _text(value)  # type: ignore[arg-type]
-        if value is None or kind is bool:
-            return value
-        if kind is int:
-            return _int(value)  # type: ignore[arg-type]
-        if kind is float:
-            return _float(value)  # type: ignore[arg-type]
-        return self._inside(value)
+        scalar = SCALARS.get(type(value))
+        return self._inside(value) if scalar is None else scalar(value)
 
     def _inside(self, value: object) -> JSON:
         self._left -= 1
@@ -68,7 +61,7 @@ class _Reading:
             self._above.discard(id(value))
 
     def _converted(self, value: object) -> JSON:
-        if isinstance(value, Mapping):
+        if type(value) is dict or isinstance(value, Mapping):  # asking an abstract class is slow
             return {self._key(key): self.plain(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.plain(item) for item in value]
@@ -79,14 +72,17 @@ class _Reading:
                 return self.plain(convert(value))
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return {field.name: self.plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return _text(repr(value))
+        return plain_text(repr(value))
 
     def _key(self, key: object) -> str:
+        if type(key) is str:
+            return plain_text(key)
         form = self.plain(key)
         return form if isinstance(form, str) else canonical(form)
 
 
-def _text(value: str) -> str:
+def plain_text(value: str) -> str:
+    """The JSON form of a text."""
     if value.isascii() and "\0" not in value:
         return value
     # A lone surrogate has no UTF-8 form, and PostgreSQL takes no NUL.
@@ -112,6 +108,14 @@ def _duration(value: timedelta) -> str:
 def _model(value: BaseModel) -> dict[str, Any]:
     return {name: getattr(value, name) for name in type(value).model_fields} | (value.model_extra or {})
 
+
+SCALARS: dict[type, Callable[[Any], JSON]] = {
+    str: plain_text,
+    int: _int,
+    float: _float,
+    bool: lambda value: value,
+    NoneType: lambda value: value,
+}
 
 _CONVERSIONS: tuple[tuple[type | tuple[type, ...], Callable[[Any], object]], ...] = (
     (Enum, lambda value: value.value),

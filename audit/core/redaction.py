@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from audit.core.canonical import JSON, plain
+from audit.core.canonical import JSON, SCALARS, plain, plain_text
 
 MASK = "[REDACTED]"
 MIN_LITERAL = 6  # a shorter "secret" would tear holes into ordinary words
@@ -129,26 +129,40 @@ class Redactor:
 
     def redact(self, value: object) -> JSON:
         """The JSON form of any value, without secrets."""
-        return self._redact(plain(value))
+        flat = self._flat(value) if type(value) is dict else None
+        return self._redact(plain(value)) if flat is None else flat
 
     def payload(self, value: Mapping[str, Any]) -> dict[str, JSON]:
         """The same for a mapping."""
         redacted: dict[str, JSON] = self.redact(value)
         return redacted
 
-    def _redact(self, value: JSON) -> JSON:
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, list):
-            return [self._redact(item) for item in value]
-        if isinstance(value, dict):
-            return {self.text(key): self._under(key, item) for key, item in value.items()}
-        return value
+    def _flat(self, value: dict[Any, Any]) -> dict[str, JSON] | None:
+        """The same for a mapping of texts to scalars, as most are, in one pass and not two. None for another one."""
+        form: dict[str, JSON] = {}
+        for key, item in list(value.items()):  # of a copy, since another thread may change the mapping
+            kind = type(item)
+            if type(key) is not str or kind not in SCALARS:
+                return None
+            name = plain_text(key)
+            scalar = item if item is None or kind is bool else SCALARS[kind](item)
+            if type(scalar) is str:
+                scalar = _masked(scalar) if names_a_secret(name) else self.text(scalar)
+            form[self.text(name)] = scalar
+        return form
 
-    def _under(self, key: str, value: JSON) -> JSON:
-        if isinstance(value, bool | int | float) or value in (None, "") or not names_a_secret(key):
-            return self._redact(value)
-        return _masked(value)
+    def _redact(self, value: JSON) -> JSON:
+        kind = type(value)  # exact, in a JSON form
+        if kind is str:
+            return self.text(value)
+        if kind is list:
+            return [self._redact(item) for item in value]
+        if kind is dict:
+            return {
+                self.text(key): _masked(item) if names_a_secret(key) else self._redact(item)
+                for key, item in value.items()
+            }
+        return value
 
 
 @lru_cache(maxsize=4096)

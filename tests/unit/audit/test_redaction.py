@@ -6,8 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from audit.core.redaction import MASK, Redactor, names_a_secret, redact
+from loom.ids import canonical
 
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA7bq3CANARYpem0\nq2Zt\n-----END RSA PRIVATE KEY-----"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJDQU5BUlkifQ.c2lnbmF0dXJlQ0FOQVJZ"
@@ -145,3 +148,18 @@ def test_masking_twice_changes_nothing() -> None:
 def test_a_name_is_a_secret_only_as_a_whole_word() -> None:
     assert names_a_secret("dbPassword")
     assert not names_a_secret("password_changed_at")
+
+
+TEXTS = st.text() | st.sampled_from([text for text, _ in CANARIES] + ["a\0b\ud800", "correct horse", "falcon", ""])
+SCALARS = st.none() | st.booleans() | st.integers() | st.just(10**2000) | st.floats() | TEXTS
+NAMES = TEXTS | st.sampled_from(["password", "apiKey", "token", "tokens_in", "auth"])
+
+
+FLAT = st.dictionaries(NAMES, SCALARS)
+
+
+@given(FLAT | st.dictionaries(NAMES | st.integers(), SCALARS | st.lists(SCALARS) | FLAT))
+def test_a_mapping_is_redacted_alone_as_it_is_inside_of_something(value: dict[Any, Any]) -> None:
+    redactor = Redactor(["correct horse"], then=lambda text: text.replace("falcon", MASK))
+
+    assert canonical(redactor.redact(value)) == canonical(redactor.redact([value])[0])
