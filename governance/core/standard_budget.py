@@ -87,10 +87,7 @@ class _Limits:
         self.on_amounts = tuple(_Limit.of(prefix, kind, most) for kind, most in values.items() if most is not None)
         self.on_cost = values["cost_usd"] is not None
         self.wall_clock: timedelta | None = getattr(config, f"{prefix}wall_clock")
-
-    @property
-    def exist(self) -> bool:
-        return bool(self.on_amounts) or self.wall_clock is not None
+        self.exist = bool(self.on_amounts) or self.wall_clock is not None
 
 
 @dataclass(slots=True)

@@ -226,7 +226,7 @@ def _trace_id(parent: Span | None, attributes: Mapping[str, Any]) -> str:
 
 def _new_id(size: int) -> str:
     """So many random bytes, in hex. Spans are told apart by it and nothing is guarded, so the kernel is not asked."""
-    return random.randbytes(size).hex()
+    return f"{random.getrandbits(8 * size):0{2 * size}x}"
 
 
 def _listed(attributes: Mapping[str, Any]) -> str:
