@@ -24,21 +24,21 @@ PATIENCE_SECONDS = 300.0
 
 @dataclass(slots=True)
 class _Amount:
-    """What is used or may be. Never changed, but not frozen: calls make several, and freezing takes twice as long."""
+    """What is used or reserved: a sum that grows and shrinks in place."""
 
     tokens_in: int = 0
     tokens_out: int = 0
     cost_usd: float = 0.0
 
-    def __add__(self, other: _Amount) -> _Amount:
-        return _Amount(
-            self.tokens_in + other.tokens_in, self.tokens_out + other.tokens_out, self.cost_usd + other.cost_usd
-        )
+    def add(self, other: _Amount) -> None:
+        self.tokens_in += other.tokens_in
+        self.tokens_out += other.tokens_out
+        self.cost_usd += other.cost_usd
 
-    def __sub__(self, other: _Amount) -> _Amount:
-        return _Amount(
-            self.tokens_in - other.tokens_in, self.tokens_out - other.tokens_out, self.cost_usd - other.cost_usd
-        )
+    def take_off(self, other: _Amount) -> None:
+        self.tokens_in -= other.tokens_in
+        self.tokens_out -= other.tokens_out
+        self.cost_usd -= other.cost_usd
 
     @property
     def tokens(self) -> int:
@@ -159,7 +159,7 @@ class StandardBudget:
         """Book what was used, whatever the limits say: it has happened."""
         used = _Amount(tokens_in, tokens_out, cost_usd)
         for account in (self._total, self._opened(user_id)):
-            account.spent += used
+            account.spent.add(used)
 
     def usage_for(self, user_id: str | None) -> dict[str, float]:
         """What a user has spent in his window."""
@@ -196,7 +196,7 @@ class StandardBudget:
         if actual is not None:
             used = _Amount(tokens_in(actual), actual.output_tokens, actual.cost_usd)
             for account in hold.accounts:
-                account.spent += used
+                account.spent.add(used)
                 account.unpriced |= actual.unpriced
         waiting, self._waiting = self._waiting, []
         for settled in waiting:
@@ -227,7 +227,7 @@ class StandardBudget:
             if amount is None:
                 account.exclusive += 1
             else:
-                account.reserved += amount
+                account.reserved.add(amount)
         return Reservation(user_id, granted, status, hold)
 
     def _books(self, user_id: str | None) -> _Books:
@@ -320,8 +320,8 @@ def _must_wait(call: Estimate | None, books: _Books) -> bool:
             continue
         if call is None or account.exclusive:
             return True
-        wanted = account.spent + account.reserved + _worst_case(call, None)
-        if any(limit.used(wanted) > limit.most for limit in limits.on_amounts):
+        wanted = (account.spent, account.reserved, _worst_case(call, None))
+        if any(sum(map(limit.used, wanted)) > limit.most for limit in limits.on_amounts):
             return True
     return False
 
@@ -338,6 +338,6 @@ def _release(account: _Account, amount: _Amount | None) -> None:
     if amount is None:
         account.exclusive -= 1
     elif account.in_flight:
-        account.reserved -= amount
+        account.reserved.take_off(amount)
     else:
         account.reserved = _Amount()  # nothing in flight: no rest of rounding stays behind
