@@ -47,6 +47,8 @@ _chunks = c_make_encoder and c_make_encoder(None, str, encode_basestring, None, 
 
 def canonical(value: Any) -> str:
     """The one JSON text of a value: sorted keys, no spaces. What is hashed or compared goes through here."""
+    if type(value) is str:
+        return encode_basestring(value)
     try:
         return "".join(_chunks(value, 0)) if _chunks else _encoder.encode(value)
     except RecursionError:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from audit.core.canonical import plain
+from audit.core.canonical import JSON, plain
 from loom.ids import canonical
 from loom.messages import utcnow
 
@@ -102,11 +102,9 @@ def next_entry(
         "payload": payload,
         "prev": last.signature,
     }
-    content = _content(fields)
-    signature = seal.sign(content)
-    # Keys are sorted, so the signature comes before the time; what follows that is one text, whose quotes are escaped.
-    place = content.rindex(b',"timestamp":')
-    line = content[:place] + _SIGNATURE + signature.encode() + b'"' + content[place:]
+    before, after = _content(**fields)
+    signature = seal.sign((before + after).encode())
+    line = f'{before},"signature":"{signature}"{after}'.encode()
     return AuditEntry(**fields, signature=signature), line
 
 
@@ -120,7 +118,8 @@ def verify_signature(entry: AuditEntry, secret: str) -> bool:
 
 def link_of(entry: AuditEntry) -> Link:
     fields = {name: getattr(entry, name) for name in AuditEntry.model_fields if name != "signature"}
-    return Link(entry.seq, entry.prev, entry.signature, _content(fields | {"payload": plain(entry.payload)}))
+    before, after = _content(**fields | {"payload": plain(entry.payload)})
+    return Link(entry.seq, entry.prev, entry.signature, (before + after).encode())
 
 
 _SIGNATURE = b',"signature":"'
@@ -144,5 +143,23 @@ def link_of_line(line: bytes) -> Link | None:
         return None
 
 
-def _content(fields: dict[str, Any]) -> bytes:
-    return canonical(fields | {"timestamp": fields["timestamp"].isoformat()}).encode()
+def _content(
+    *,
+    seq: int,
+    timestamp: datetime,
+    session_id: str,
+    user_id: str | None,
+    actor: str,
+    action: str,
+    payload: JSON,
+    prev: str,
+) -> tuple[str, str]:
+    """The canonical JSON of what is signed, in two parts: the signature stands between them in a line.
+
+    Written out, since the keys are known; that takes half as long as to sort and join them each time.
+    """
+    before = (
+        f'{{"action":{canonical(action)},"actor":{canonical(actor)},"payload":{canonical(payload)}'
+        f',"prev":{canonical(prev)},"seq":{seq:d},"session_id":{canonical(session_id)}'
+    )
+    return before, f',"timestamp":"{timestamp.isoformat()}","user_id":{canonical(user_id)}}}'
