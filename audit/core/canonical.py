@@ -32,7 +32,8 @@ JSON = Any  # None, bool, int, float, str, list and dict of these
 
 def plain(value: object) -> JSON:
     """The JSON form of a value. Applied to its own result it changes nothing."""
-    return plain_text(value) if type(value) is str else _Reading().plain(value)
+    scalar = SCALARS.get(type(value))
+    return _Reading().plain(value) if scalar is None else scalar(value)
 
 
 class _Reading:

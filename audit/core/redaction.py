@@ -18,6 +18,9 @@ from audit.core.canonical import JSON, SCALARS, plain, plain_text
 MASK = "[REDACTED]"
 MIN_LITERAL = 6  # a shorter "secret" would tear holes into ordinary words
 
+# Of a mapping that is redacted in one pass: below what `plain` would cut, and cheap to begin in vain.
+_LEVELS, _MEMBERS, _LENGTH = 3, 100, 1000
+
 _SHORTEST_WORD = 14  # `whsec_` and eight more: no known kind of key is a shorter word
 
 _SECRET_NAME = re.compile(
@@ -129,26 +132,36 @@ class Redactor:
 
     def redact(self, value: object) -> JSON:
         """The JSON form of any value, without secrets."""
-        flat = self._flat(value) if type(value) is dict else None
-        return self._redact(plain(value)) if flat is None else flat
+        small = self._small(value) if type(value) is dict else None
+        return self._redact(plain(value)) if small is None else small
 
     def payload(self, value: Mapping[str, Any]) -> dict[str, JSON]:
         """The same for a mapping."""
         redacted: dict[str, JSON] = self.redact(value)
         return redacted
 
-    def _flat(self, value: dict[Any, Any]) -> dict[str, JSON] | None:
-        """The same for a mapping of texts to scalars, as most are, in one pass and not two. None for another one."""
+    def _small(self, value: dict[Any, Any], levels: int = _LEVELS) -> dict[str, JSON] | None:
+        """The same for a small mapping of texts to scalars and such mappings, in one pass. None for any other value."""
+        if not levels or len(value) > _MEMBERS:
+            return None
         form: dict[str, JSON] = {}
         for key, item in list(value.items()):  # of a copy, since another thread may change the mapping
-            kind = type(item)
-            if type(key) is not str or kind not in SCALARS:
+            if type(key) is not str:
                 return None
-            name = plain_text(key)
-            scalar = item if item is None or kind is bool else SCALARS[kind](item)
-            if type(scalar) is str:
-                scalar = _masked(scalar) if names_a_secret(name) else self.text(scalar)
-            form[self.text(name)] = scalar
+            name, kind = plain_text(key), type(item)
+            if item is None or kind is bool:
+                clean = item
+            elif kind is dict:
+                clean = None if names_a_secret(name) else self._small(item, levels - 1)
+                if clean is None:
+                    return None
+            elif kind not in SCALARS or (kind is str and len(item) > _LENGTH):
+                return None
+            else:
+                clean = SCALARS[kind](item)
+                if type(clean) is str:
+                    clean = _masked(clean) if names_a_secret(name) else self.text(clean)
+            form[self.text(name)] = clean
         return form
 
     def _redact(self, value: JSON) -> JSON:

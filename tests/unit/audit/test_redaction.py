@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from audit.core.redaction import MASK, Redactor, names_a_secret, redact
@@ -150,15 +150,21 @@ def test_a_name_is_a_secret_only_as_a_whole_word() -> None:
     assert not names_a_secret("password_changed_at")
 
 
-TEXTS = st.text() | st.sampled_from([text for text, _ in CANARIES] + ["a\0b\ud800", "correct horse", "falcon", ""])
+TEXTS = st.text() | st.sampled_from(
+    [text for text, _ in CANARIES] + ["a\0b\ud800", "correct horse", "falcon", "", PEM * 20]
+)
 SCALARS = st.none() | st.booleans() | st.integers() | st.just(10**2000) | st.floats() | TEXTS
 NAMES = TEXTS | st.sampled_from(["password", "apiKey", "token", "tokens_in", "auth"])
 
 
-FLAT = st.dictionaries(NAMES, SCALARS)
+MAPPINGS = st.recursive(st.dictionaries(NAMES, SCALARS), lambda inner: st.dictionaries(NAMES, SCALARS | inner))
 
 
-@given(FLAT | st.dictionaries(NAMES | st.integers(), SCALARS | st.lists(SCALARS) | FLAT))
+@given(MAPPINGS | st.dictionaries(NAMES | st.integers(), SCALARS | st.lists(SCALARS) | MAPPINGS))
+@example(
+    {"a\0b\ud800": "a\0b\ud800", "password": {"a": "x"}, "token": float("nan"), "deep": {"auth": "x", "falcon": 1}}
+)
+@example({CANARIES[0][0]: CANARIES[1][0], "large": 10**2000, "key": {"a": {"b": {"c": {"d": PEM}}}}})
 def test_a_mapping_is_redacted_alone_as_it_is_inside_of_something(value: dict[Any, Any]) -> None:
     redactor = Redactor(["correct horse"], then=lambda text: text.replace("falcon", MASK))
 
