@@ -167,7 +167,7 @@ class _Files:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._inode, _ = _inode_and_size(self._name)
+        self._inode, _ = _inode_and_size(self._fd)  # by its name, it could be another file by now
         self._size = -1
 
     def _read_tail(self, size: int) -> Head:
@@ -314,7 +314,7 @@ def _write_all(fd: int, data: bytes) -> None:
         data = data[os.write(fd, data) :]
 
 
-def _inode_and_size(path: str) -> tuple[tuple[int, int], int]:
+def _inode_and_size(path: str | int) -> tuple[tuple[int, int], int]:
     try:
         found = os.stat(path)
     except FileNotFoundError:

@@ -117,6 +117,30 @@ async def test_a_rotated_file_is_noticed_and_still_read(tmp_path: Path) -> None:
     assert (await log.verify()).checked == 4
 
 
+async def test_a_file_that_is_rotated_away_while_it_is_opened_gets_one_entry_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = FileAuditLog(tmp_path / "audit.jsonl", secret=SECRET)
+    opened = os.open
+
+    def open_and_rotate(path: str | Path, *args: int) -> int:
+        fd = opened(path, *args)
+        if path == log.path:
+            monkeypatch.undo()
+            log.path.rename(tmp_path / "audit.jsonl.1")
+            log.path.touch()
+        return fd
+
+    monkeypatch.setattr(os, "open", open_and_rotate)
+
+    await write(log, 1, 2)
+
+    assert len((tmp_path / "audit.jsonl.1").read_bytes().splitlines()) == 1
+    assert len(log.path.read_bytes().splitlines()) == 1
+    assert await numbers(log) == [1, 2]
+    assert await log.verify()
+
+
 async def test_a_log_whose_oldest_files_were_removed_is_checked_from_a_kept_head(tmp_path: Path) -> None:
     log = FileAuditLog(tmp_path / "audit.jsonl", secret=SECRET)
     await write(log, 1, 2)
