@@ -259,16 +259,14 @@ class _Run:
             await log.append(session_id=self.session.id, actor=actor, action=action, payload=payload, user_id=user_id)
 
     def _beginning(self, prompt: str) -> dict[str, Any]:
-        log = self.deps.audit_log
         return {
-            "prompt": prompt if log is not None and wants_full_transcripts(log) else prompt[:_PROMPT_IN_AUDIT],
+            "prompt": prompt if wants_full_transcripts(self.deps.audit_log) else prompt[:_PROMPT_IN_AUDIT],
             "model": self.agent.model.name,
             "max_turns": self.agent.max_turns,
             "architecture": self.agent.architecture.name,
         }
 
     def _end(self, result: RunResult) -> dict[str, Any]:
-        log = self.deps.audit_log
         payload: dict[str, Any] = {
             "turns": result.turns,
             "interrupted": result.interrupted,
@@ -278,7 +276,7 @@ class _Run:
             "cost_usd": result.cost_usd,
             "elapsed_ms": result.duration.total_seconds() * 1000,
         }
-        if log is not None and wants_full_transcripts(log):
+        if wants_full_transcripts(self.deps.audit_log):
             payload |= {"output": result.output, "parsed": result.parsed}
         return payload
 

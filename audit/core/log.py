@@ -150,7 +150,7 @@ class RedactedAuditLog:
 
 
 def wants_full_transcripts(log: object) -> bool:
-    """Whether a log asks for whole prompts, outputs and tool results."""
+    """Whether a log asks for whole prompts, outputs and tool results. None does not."""
     return bool(getattr(log, "full_transcripts", False))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agents.core.architectures.base import AgentSession, Dependencies
+from audit.core.log import wants_full_transcripts
 from loom.events import Event, EventKind
 from loom.messages import ToolCall, ToolResult
 
@@ -37,8 +38,6 @@ def call_payload(session: AgentSession, call: ToolCall) -> dict[str, Any]:
 
 
 def result_payload(session: AgentSession, deps: Dependencies, call: ToolCall, result: ToolResult) -> dict[str, Any]:
-    from audit.core.log import wants_full_transcripts
-
     payload: dict[str, Any] = {
         "tool": call.tool,
         "call_id": call.id,
@@ -48,7 +47,7 @@ def result_payload(session: AgentSession, deps: Dependencies, call: ToolCall, re
         "reason": result.reason,
         "turn": session.turns,
     }
-    if deps.audit_log is not None and wants_full_transcripts(deps.audit_log):
+    if wants_full_transcripts(deps.audit_log):
         payload |= {"output": result.output, "duration_ms": result.duration_ms}
     return payload
 
