@@ -234,6 +234,25 @@ async def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
         await write(FileAuditLog(log.path), 2)
 
 
+async def test_a_log_that_could_not_be_written_is_written_once_it_can(tmp_path: Path) -> None:
+    log = FileAuditLog(tmp_path / "logs" / "audit.jsonl")
+    (tmp_path / "logs").touch()
+    with pytest.raises(FileExistsError):
+        await write(log, 1)
+    (tmp_path / "logs").unlink()
+    (tmp_path / "logs").mkdir()
+    key = tmp_path / "logs" / "audit.jsonl.key"
+    key.touch(mode=0o600)
+    with pytest.raises(ConfigError, match="is empty"):
+        await write(log, 1)
+    key.write_text("a" * 64)
+
+    await write(log, 1)
+
+    assert await numbers(log) == [1]
+    assert await log.verify()
+
+
 async def test_opening_reads_the_end_of_the_file_and_not_all_of_it(tmp_path: Path) -> None:
     log = FileAuditLog(tmp_path / "audit.jsonl", secret=SECRET)
     await write(log, 1)
