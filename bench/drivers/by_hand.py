@@ -61,31 +61,40 @@ async def tools_8(seconds: float) -> float:
     return await repeat(lambda: agent(PROMPT, model), seconds)
 
 
-async def all_layers(seconds: float) -> float:
-    """The tool loop with what must be on the disk: lines in a file, a commit before the tool and one at the end."""
+def all_layers(*, changing: bool) -> Any:
+    """The tool loop with what must be on the disk: lines in a file, a commit at the end and before a tool that changes
+    something."""
     model = calling(1)
-    with tempfile.TemporaryDirectory() as folder:
-        connection = sqlite3.connect(Path(folder) / "journal.db", isolation_level=None)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("CREATE TABLE journal (record TEXT)")
-        log = os.open(Path(folder) / "audit.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-        def write(record: dict[str, Any]) -> None:
-            line = json.dumps(record)
-            os.write(log, line.encode() + b"\n")
-            connection.execute("INSERT INTO journal VALUES (?)", (line,))
+    async def scenario(seconds: float) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            connection = sqlite3.connect(Path(folder) / "journal.db", isolation_level=None)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("CREATE TABLE journal (record TEXT)")
+            log = os.open(Path(folder) / "audit.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-        async def journaled(messages: Messages) -> dict[str, Any]:
-            reply = await model(messages)
-            write(reply)
-            return reply
+            def write(record: dict[str, Any]) -> None:
+                line = json.dumps(record)
+                os.write(log, line.encode() + b"\n")
+                if not connection.in_transaction:
+                    connection.execute("BEGIN")
+                connection.execute("INSERT INTO journal VALUES (?)", (line,))
 
-        try:
-            return await repeat(lambda: agent(PROMPT, journaled), seconds)
-        finally:
-            connection.close()
-            os.close(log)
+            async def journaled(messages: Messages) -> dict[str, Any]:
+                reply = await model(messages)
+                write(reply)
+                if changing or not reply.get("tool_calls"):
+                    connection.execute("COMMIT")
+                return reply
+
+            try:
+                return await repeat(lambda: agent(PROMPT, journaled), seconds)
+            finally:
+                connection.close()
+                os.close(log)
+
+    return scenario
 
 
 async def concurrent(seconds: float) -> float:
@@ -157,7 +166,8 @@ if __name__ == "__main__":
             "bare": bare,
             "tool": tool,
             "tools_8": tools_8,
-            "all_layers": all_layers,
+            "all_layers_reading": all_layers(changing=False),
+            "all_layers_changing": all_layers(changing=True),
             "concurrent": concurrent,
             "workflow_step": workflow_step,
             "chain": chain,

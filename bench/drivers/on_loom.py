@@ -95,39 +95,47 @@ async def concurrent(seconds: float) -> float:
     return await all_at_once(lambda: agent.run(PROMPT, user_id="ann"), seconds)
 
 
-async def all_layers(seconds: float) -> float:
-    """Permissions, a hook before and after, a budget, telemetry, facts, the audit log and the journal in files."""
-    with tempfile.TemporaryDirectory() as folder:
-        telemetry = InMemoryTelemetry()
-        runtime = SqliteRuntime(Path(folder) / "journal.db")
-        agent = Agent(
-            INSTRUCTIONS,
-            model=Calling(1),
-            tools=[weather],
-            memory={"backend": "inmemory"},
-            permissions=StandardPermissions(),
-            budget=StandardBudget(BudgetConfig(max_tokens=10**12)),
-            telemetry=telemetry,
-            audit_log=Path(folder) / "audit.jsonl",
-            runtime=runtime,
-        )
+def all_layers(effect: Any) -> Any:
+    """Permissions, a hook before and after, a budget, telemetry, facts, the audit log and the journal in files.
 
-        @agent.before_tool
-        async def before(call: ToolCall) -> None:
-            return None
+    The journal is on disk before a call that changes something, and at the end of the run.
+    """
+    asked = tool(effect=effect)(weather.fn)
 
-        @agent.after_tool
-        async def after(call: ToolCall, result: Any) -> None:
-            return None
+    async def scenario(seconds: float) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            telemetry = InMemoryTelemetry()
+            runtime = SqliteRuntime(Path(folder) / "journal.db")
+            agent = Agent(
+                INSTRUCTIONS,
+                model=Calling(1),
+                tools=[asked],
+                memory={"backend": "inmemory"},
+                permissions=StandardPermissions(),
+                budget=StandardBudget(BudgetConfig(max_tokens=10**12)),
+                telemetry=telemetry,
+                audit_log=Path(folder) / "audit.jsonl",
+                runtime=runtime,
+            )
 
-        async def run() -> None:
-            await agent.run(PROMPT, user_id="ann")
-            telemetry.clear()
+            @agent.before_tool
+            async def before(call: ToolCall) -> None:
+                return None
 
-        try:
-            return await repeat(run, seconds)
-        finally:
-            await runtime.aclose()
+            @agent.after_tool
+            async def after(call: ToolCall, result: Any) -> None:
+                return None
+
+            async def run() -> None:
+                await agent.run(PROMPT, user_id="ann")
+                telemetry.clear()
+
+            try:
+                return await repeat(run, seconds)
+            finally:
+                await runtime.aclose()
+
+    return scenario
 
 
 async def workflow_step(seconds: float) -> float:
@@ -187,7 +195,8 @@ if __name__ == "__main__":
             "tool": one_tool,
             "tools_8": tools_8,
             "concurrent": concurrent,
-            "all_layers": all_layers,
+            "all_layers_reading": all_layers("read"),
+            "all_layers_changing": all_layers("keyed"),
             "workflow_step": workflow_step,
             "chain": chain,
             "supervisor": supervisor,
