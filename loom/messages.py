@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -112,8 +113,13 @@ class ToolResult(BaseModel):
 
 def without_defaults(value: BaseModel, *always: str) -> dict[str, Any]:
     """The fields that say something, and these. What a journal keeps of a value: reading it back fills in the rest."""
-    fields = type(value).model_fields
-    return {name: held for name, held in vars(value).items() if name in always or held != fields[name].default}
+    defaults = _defaults(type(value))
+    return {name: held for name, held in vars(value).items() if name in always or held != defaults[name]}
+
+
+@cache
+def _defaults(model: type[BaseModel]) -> dict[str, Any]:
+    return {name: field.default for name, field in model.model_fields.items()}
 
 
 class Message(BaseModel):

@@ -13,13 +13,14 @@ from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import anyio
-from anyio.lowlevel import RunVar
 
 from agents.core.runtime.journal import JournalSession, signal_record
 from agents.core.runtime.store import EVERYONE, Everyone, InMemoryJournalStore, JournaledRun, JournalStore
 from agents.core.runtime.writer import Done, StoredJournal, Take, Writer
+from agents.core.threads import this_loop
 from loom.context import RunContext
 from loom.errors import NotFound
 from loom.events import Kind, Record
@@ -103,7 +104,7 @@ class JournaledRuntime:
 
     def __init__(self, store: JournalStore | None = None) -> None:
         self._store = store if store is not None else InMemoryJournalStore()
-        self._here: RunVar[_Here] = RunVar("loom_journals")
+        self._here: WeakKeyDictionary[object, _Here] = WeakKeyDictionary()  # of each event loop
 
     @property
     def store(self) -> JournalStore:
@@ -188,10 +189,10 @@ class JournaledRuntime:
         return next((session for runtime, session in _entered.get() if runtime is self), None)
 
     def _on_this_loop(self) -> _Here:
-        here = self._here.get(None)
+        loop = this_loop()
+        here = self._here.get(loop)
         if here is None:
-            here = _Here(self._store)
-            self._here.set(here)
+            here = self._here[loop] = _Here(self._store)
         return here
 
 
