@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -60,6 +61,7 @@ async def main(kind: str, place: str, ledger: Path) -> None:
         with ledger.open("a") as lines:
             lines.write(f"{bill} {get_run_context().idempotency_key}\n")
         if bill == BILLS and CRASH_AT == "after_effect":
+            time.sleep(0.2 if EFFECT == "read" else 0)  # nobody waited for what came before: it is written by now
             die()
         return f"paid {bill}"
 

@@ -6,12 +6,13 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+
+from pydantic_core import to_json
 
 from agents.core.runtime.blobs import WITH_BLOBS, pack
 from agents.core.runtime.journaled import JournaledRuntime
@@ -139,8 +140,14 @@ class SqliteJournalStore(JournalStore):
         try:
             connection = self._connected()
             self._sync(connection, "FULL" if on_disk else "NORMAL")
-            with _transaction(connection):
-                return work(connection)
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                came_to = work(connection)
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+            return came_to
         except (sqlite3.Error, OSError) as error:
             raise Unavailable(f"the journal {self._path} cannot be used: {error}", path=str(self._path)) from error
 
@@ -191,23 +198,13 @@ class SqliteRuntime(JournaledRuntime):
         return self._path
 
 
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield connection
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
-
-
-def _insert(connection: sqlite3.Connection, run: JournaledRun, *, attempt: int) -> bool:
+def _insert(connection: sqlite3.Connection, run: JournaledRun, *, attempt: int, ended: bool = False) -> bool:
     """Write a run down, unless there is one of this id."""
-    row = (run.id, run.user_id, run.session_id, json.dumps(written(run.input)), run.resumable, attempt, time.time())
+    text = to_json(written(run.input)).decode()
+    row = (run.id, run.user_id, run.session_id, text, run.resumable, attempt, ended, time.time())
     done = connection.execute(
-        "INSERT INTO loom_run (id, user_id, session_id, input, resumable, attempt, started_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO loom_run (id, user_id, session_id, input, resumable, attempt, ended, started_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
         row,
     )
     return bool(done.rowcount)
@@ -227,14 +224,17 @@ def _open(connection: sqlite3.Connection, run: JournaledRun) -> int:
 def _begin(
     runs: Sequence[JournaledRun], appends: Sequence[Append[str]], connection: sqlite3.Connection
 ) -> AbstractSet[str]:
-    begun = {run.id for run in runs if _insert(connection, run, attempt=1)}
-    return _append([append for append in appends if not append.begins or append.run_id in begun], connection)
+    ended = {append.run_id for append in appends if append.begins and append.ends}
+    begun = {run.id for run in runs if _insert(connection, run, attempt=1, ended=run.id in ended)}
+    return _append(appends, connection, begun)
 
 
-def _append(appends: Sequence[Append[str]], connection: sqlite3.Connection) -> set[str]:
+def _append(
+    appends: Sequence[Append[str]], connection: sqlite3.Connection, begun: AbstractSet[str] = frozenset()
+) -> set[str]:
     held = set()
     for append in appends:
-        if not _holds(connection, append):
+        if append.run_id not in begun and (append.begins or not _holds(connection, append)):
             continue
         held.add(append.run_id)
         now = time.time()
