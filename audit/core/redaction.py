@@ -100,6 +100,8 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
     )
 )
 
+_WORD_PATTERNS = tuple(known for known in _PATTERNS if known[0].isidentifier())  # no other hint is in a word
+
 
 class Redactor:
     """Takes secrets out of values. `then` is applied to each text last, e.g. the `redact` of a `Secrets`."""
@@ -123,9 +125,10 @@ class Redactor:
         for literal in self._literals:
             if literal in text:
                 text = text.replace(literal, MASK)
-        if len(text) >= _SHORTEST_WORD or not text.isidentifier():
+        is_word = text.isidentifier()
+        if len(text) >= _SHORTEST_WORD or not is_word:
             lowered = text.lower()
-            for hint, pattern, replacement in _PATTERNS:
+            for hint, pattern, replacement in _WORD_PATTERNS if is_word else _PATTERNS:
                 if hint in lowered:
                     text = pattern.sub(replacement, text)
         return self._then(text) if self._then else text

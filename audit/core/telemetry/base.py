@@ -18,7 +18,6 @@ InstrumentKind = Literal["counter", "histogram"]
 
 _REDACTOR = Redactor()
 _AS_THEY_ARE = frozenset({bool, int, float})
-_SHORT = 64  # the names and ids that come back in every span and metric of a run are looked at once
 
 
 class Span(BaseModel):
@@ -87,12 +86,7 @@ def _clean(value: Any) -> Any:
     kind = type(value)
     if kind in _AS_THEY_ARE:
         return value
-    if kind is str:
-        return _short_text(value) if len(value) <= _SHORT else _REDACTOR.text(value)
-    return _REDACTOR.redact(value)
-
-
-_short_text = lru_cache(maxsize=1024)(_REDACTOR.text)
+    return _REDACTOR.text(value) if kind is str else _REDACTOR.redact(value)
 
 
 @lru_cache(maxsize=1024)
