@@ -95,14 +95,15 @@ class JournalSession:
 
         Both are read from what is written, so that a run goes on alike whether it was interrupted or not.
         """
-        intent = _intent(name, fn, args, kwargs)
+        kind = _kind_of(name)
+        intent = _intent(kind, fn, args, kwargs)
         self._check(name, intent)
         if (after := self._completed.get(name)) is None:
             extra = {"idempotency_key": idempotency_key} if idempotency_key else {}
             await self.brake.enter()
             try:
-                await self._begin(name, fn, intent, extra)
-                after = await self._taken(name, intent, partial(fn, *args, **kwargs))
+                await self._begin(name, kind, fn, intent, extra)
+                after = await self._taken(name, kind, intent, partial(fn, *args, **kwargs))
             finally:
                 self.brake.leave()
         try:
@@ -110,14 +111,16 @@ class JournalSession:
         except ValidationError as error:
             raise RuntimeJournalError(f"the result of step {name!r} does not fit: {error}", step_key=name) from error
 
-    async def _taken(self, name: str, intent: dict[str, Any], work: Callable[[], Awaitable[Any]]) -> Record:
+    async def _taken(self, name: str, kind: str, intent: dict[str, Any], work: Callable[[], Awaitable[Any]]) -> Record:
         begin = getattr(self._journal, "transaction", None) if intent.get("effect") == "transactional" else None
         if begin is None:  # a journal that is not in the database knows the step's key, and no more
-            return self._end(name, await work())
+            record = _end(name, kind, await work())
+            self._finish(record)
+            return record
         async with begin() as transaction:
             with threads.within(transaction):
                 value = await work()
-            record = self._record_of_end(name, value)
+            record = _end(name, kind, value)
             await transaction.commit(record)
             return record
 
@@ -125,7 +128,8 @@ class JournalSession:
         self, name: str, fn: Callable[..., AsyncIterator[Any]], *args: Any, **kwargs: Any
     ) -> AsyncIterator[Any]:
         """Pass a stream through and record it when it is whole; replayed, it comes at once."""
-        intent = _intent(name, fn, args, kwargs)
+        kind = _kind_of(name)
+        intent = _intent(kind, fn, args, kwargs)
         self._check(name, intent)
         if (after := self._completed.get(name)) is not None:
             for item in after.data["value"]:
@@ -133,12 +137,12 @@ class JournalSession:
             return
         await self.brake.enter()
         try:
-            await self._begin(name, fn, intent, {})
+            await self._begin(name, kind, fn, intent, {})
             items = []
             async for item in fn(*args, **kwargs):
                 items.append(written(item))
                 yield items[-1]
-            self._end(name, items, stream=True)
+            self._finish(_end(name, kind, items, stream=True))
         finally:
             self.brake.leave()
 
@@ -146,24 +150,22 @@ class JournalSession:
         if (before := self._started.get(name)) is not None:
             _check_same(name, before, intent)
 
-    async def _begin(self, name: str, fn: Callable[..., Any], intent: dict[str, Any], extra: dict[str, Any]) -> None:
-        started, _ = _KINDS[_kind_of(name)]
+    async def _begin(
+        self, name: str, kind: str, fn: Callable[..., Any], intent: dict[str, Any], extra: dict[str, Any]
+    ) -> None:
+        started, _ = _KINDS[kind]
         if started and name not in self._started:
             self._announce(Record(kind=started, step_key=name, data={**intent, **storable(extra)}))
-        if not _stays_here(name, fn, intent):
+        if not _stays_here(kind, fn, intent):
             await self._journal.flush()
 
     def _announce(self, record: Record) -> None:
+        """Write the beginning of a step down."""
         self._journal.post(record)
 
-    def _end(self, name: str, value: Any, **more: Any) -> Record:
-        record = self._record_of_end(name, value, **more)
+    def _finish(self, record: Record) -> None:
+        """Write the end of a step down."""
         self._journal.post(record)
-        return record
-
-    @staticmethod
-    def _record_of_end(name: str, value: Any, **more: Any) -> Record:
-        return Record(kind=_KINDS[_kind_of(name)][1], step_key=name, data={"value": written(value), **more})
 
     async def sleep(self, name: str, seconds: float) -> None:
         """Let time pass, counted from the first time that the run came here: a replay sleeps what is left of it."""
@@ -215,25 +217,29 @@ def _kind_of(name: str) -> str:
     return kind if kind in _KINDS else "step"
 
 
-def _stays_here(name: str, fn: Callable[..., Any], intent: dict[str, Any]) -> bool:
+def _stays_here(kind: str, fn: Callable[..., Any], intent: dict[str, Any]) -> bool:
     """Whether a step changes nothing that outlives this process, so that nothing need be on disk before it."""
-    if _kind_of(name) in _HARMLESS or intent.get("effect") == "read":
+    if kind in _HARMLESS or intent.get("effect") == "read":
         return True
     return getattr(getattr(fn, "__self__", None), "in_process", False) is True
 
 
-def _intent(name: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def _intent(kind: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """What a step is about to do, as the journal tells it; nothing, if it does not tell of the beginning of such steps.
 
     A single argument may say it itself, by `journal()`.
     """
-    if _KINDS[_kind_of(name)][0] is None:
+    if _KINDS[kind][0] is None:
         return {}
     if len(args) == 1 and not kwargs and hasattr(args[0], "journal"):
         told: dict[str, Any] = written(args[0].journal())
         return told
     digest = deterministic_hash(written([args, kwargs]))
     return {"step": getattr(fn, "__name__", type(fn).__name__), "arguments_hash": digest}
+
+
+def _end(name: str, kind: str, value: Any, **more: Any) -> Record:
+    return Record(kind=_KINDS[kind][1], step_key=name, data={"value": written(value), **more})
 
 
 def _check_same(name: str, before: Record, intent: dict[str, Any]) -> None:

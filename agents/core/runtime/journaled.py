@@ -35,9 +35,9 @@ class JournaledSession(JournalSession):
         super()._announce(record)
         self._started[record.step_key] = record
 
-    def _end(self, name: str, value: Any, **more: Any) -> Record:
-        record = self._completed[name] = super()._end(name, value, **more)
-        return record
+    def _finish(self, record: Record) -> None:
+        super()._finish(record)
+        self._completed[record.step_key] = record
 
 
 @dataclass

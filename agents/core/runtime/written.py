@@ -36,15 +36,14 @@ def storable(value: Any) -> Any:
     NUL and lone surrogates become U+FFFD, numbers that JSON lacks become text, and whole floats that `jsonb` would
     write without a point become whole numbers.
     """
-    if isinstance(value, str):
+    kind = type(value)  # exact, in a JSON value
+    if kind is str:
         return value if value.isprintable() else _NOT_STORABLE.sub("\ufffd", value)
-    if value is None or isinstance(value, int):
-        return value
-    if isinstance(value, dict):
+    if kind is dict:
         return {storable(key): storable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if kind is list or kind is tuple:
         return [storable(item) for item in value]
-    return _number(value) if isinstance(value, float) else value
+    return _number(value) if kind is float else value
 
 
 def _number(value: float) -> float | int | str:
