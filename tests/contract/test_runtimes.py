@@ -853,7 +853,7 @@ async def test_a_run_waits_for_the_disk_before_a_call_that_changes_something_and
                 events.append({1: "committed", 2: "on disk"}[is_synced])
             return super().execute(sql, *values)
 
-    def call(amount: int) -> str:
+    async def call(amount: int) -> str:
         events.append("called")
         return "called"
 
