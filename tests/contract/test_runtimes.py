@@ -31,13 +31,22 @@ from agents.core.runtime.postgres import PostgresJournalStore, PostgresRuntime
 from agents.core.runtime.resolver import resolve_runtime
 from agents.core.runtime.sqlite import SqliteJournalStore, SqliteRuntime
 from agents.core.runtime.store import InMemoryJournalStore, JournaledRun, JournalStore
-from agents.core.runtime.writer import Append
+from agents.core.runtime.writer import Append, Writer
 from agents.core.tools.tool import tool
 from agents.core.workflow.graph import Workflow
 from governance.core.budget import BudgetConfig
 from governance.core.standard_budget import StandardBudget
 from loom.context import RunContext, get_run_context
-from loom.errors import ConfigError, Conflict, LoomError, NonDeterminism, NotFound, RuntimeJournalError, Unavailable
+from loom.errors import (
+    ConfigError,
+    Conflict,
+    Invalid,
+    LoomError,
+    NonDeterminism,
+    NotFound,
+    RuntimeJournalError,
+    Unavailable,
+)
 from loom.events import Kind, Record
 from loom.messages import ToolCall
 from memory.core.backends.in_memory import InMemoryMemory
@@ -864,6 +873,22 @@ async def test_a_run_waits_for_the_disk_before_a_call_that_changes_something_and
     await runtime.aclose()
 
     assert events == expected
+
+
+async def test_a_record_that_cannot_be_written_is_its_runs_trouble_and_nobody_elses(tmp_path: Path) -> None:
+    store = SqliteJournalStore(tmp_path / "a.db")
+    for name in ("bad", "good"):
+        await store.open(JournaledRun(name, "ann", name))
+    writer: Writer[str] = Writer(lambda take, done: store.submit([], take(), done), linger=3600)
+    bad, good = writer.journal_of("bad", 1), writer.journal_of("good", 1)
+    bad.post(Record(kind="architecture.told", data={"value": object()}))
+    good.post(Record(kind="architecture.told", data={"value": 1}))
+
+    with pytest.raises(Invalid, match="no JSON form"):
+        await bad.flush()
+    await good.flush()
+    assert [row.record.data for row in await store.read("good")] == [{"value": 1}]
+    await store.aclose()
 
 
 _FORKING = """

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from loom.errors import RuntimeJournalError
+from loom.errors import Invalid, RuntimeJournalError
 
 LIMIT = 64 * 1024
 PLAIN, WITH_BLOBS = 1, 2  # versions of a row: code before the second would take a reference for a value
@@ -36,6 +36,7 @@ class Packed:
 
 
 def pack(data: dict[str, Any]) -> Packed:
+    """Raises Invalid for data that has no JSON form."""
     text = _json(data)
     if _fits(text):
         return Packed(text)
@@ -57,8 +58,11 @@ def check_version(version: int) -> None:
 def _json(value: Any) -> str:
     try:
         return to_json(value).decode()  # four times as fast as the standard library
-    except PydanticSerializationError:  # more than 255 levels, or half characters
-        return json.dumps(value, ensure_ascii=False)
+    except PydanticSerializationError as error:
+        try:
+            return json.dumps(value, ensure_ascii=False)  # may have more than 255 levels, or half characters
+        except (TypeError, ValueError, RecursionError):
+            raise Invalid(f"a record has no JSON form: {error}") from error
 
 
 def _taken_out(value: Any, blobs: dict[str, str]) -> Any:
