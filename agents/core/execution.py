@@ -203,17 +203,18 @@ class _Run:
         if self.agent.auto_extract and getattr(memory, "facts", None) is not None:
             telemetry = None if deps.fast_telemetry else deps.telemetry
             memory = AutoExtractMemory(memory, Consolidator(model=_Metered(session, deps)), telemetry=telemetry)
-        episode = Episode(session_id=session.id, user_id=deps.context.user_id, input=prompt, output=session.output)
         if getattr(memory, "answers_alike", False):  # it keeps nothing of its own
             return
+        exchange = {"user_id": deps.context.user_id, "input": prompt, "output": session.output}
         if deps.fast_runtime:
-            episode_id, is_new = await memory.remember(episode), True
+            episode_id, is_new = await memory.remember(Episode(session_id=session.id, **exchange)), True
         else:
             key = f"{deps.path}remember"
             # The same episode when the run is replayed: memory replaces it.
             name = f"ep_{deterministic_hash(deps.context.run_id, deps.path)[:26]}"
             is_new = not loop.is_recorded(deps, key)
-            episode_id = await deps.runtime.step(key, memory.remember, episode.model_copy(update={"id": name}))
+            episode = Episode(id=name, session_id=session.id, **exchange)
+            episode_id = await deps.runtime.step(key, memory.remember, episode)
         if is_new and not deps.fast_audit:
             await self._audit("system", "memory_write", {"episode_id": episode_id})
         if deps.emit is not None:
