@@ -60,11 +60,7 @@ class OwnThread:
         post = poster()
 
         def do() -> None:
-            value, failure = None, None
-            try:
-                value = work()
-            except BaseException as error:
-                failure = error
+            value, failure = outcome_of(work)
             with suppress(RuntimeError):  # the loop has ended
                 post(done, value, failure)
 
@@ -87,6 +83,14 @@ class OwnThread:
         return found
 
 
+def outcome_of(work: Callable[[], T]) -> tuple[T | None, BaseException | None]:
+    """What work comes to, whatever it raises."""
+    try:
+        return work(), None
+    except BaseException as error:
+        return None, error
+
+
 def _work_off(queue: SimpleQueue[Callable[[], None] | None]) -> None:
     while (work := queue.get()) is not None:
         work()
@@ -107,6 +111,17 @@ def this_loop() -> Any:
         import trio
 
         return trio.lowlevel.current_trio_token()
+
+
+def is_alone() -> bool:
+    """Whether the running task is the only one of its event loop: while it blocks, it holds up nobody.
+
+    It looks at every task that there is.
+    """
+    try:
+        return len(asyncio.all_tasks()) == 1
+    except RuntimeError:  # trio's tasks cannot be counted
+        return False
 
 
 @contextmanager

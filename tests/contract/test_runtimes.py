@@ -875,6 +875,52 @@ async def test_a_run_waits_for_the_disk_before_a_call_that_changes_something_and
     assert events == expected
 
 
+@pytest.mark.parametrize(("company", "expected"), [(False, {"MainThread"}), (True, {"loom-journal"})])
+def test_only_a_program_that_has_nothing_else_to_do_commits_on_its_event_loop(
+    company: bool, expected: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = set[str]()
+
+    class Watched(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            if sql == "COMMIT":
+                where.add(threading.current_thread().name)
+            return super().execute(sql, *values)
+
+    async def program() -> None:
+        async with anyio.create_task_group() as group:
+            if company:
+                group.start_soon(anyio.sleep_forever)
+            runtime = SqliteRuntime(tmp_path / "a.db")
+            await Agent("x", model=EchoModel(), runtime=runtime).run("hi")
+            await runtime.aclose()
+            group.cancel_scope.cancel()
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Watched))
+    anyio.run(program)
+
+    assert where == expected
+
+
+async def test_who_interrupts_a_commit_is_heard_and_the_run_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    store = SqliteJournalStore(tmp_path / "a.db")
+    writer: Writer[str] = Writer(lambda take, done: store.submit([], take(), done), linger=3600)
+    journal = writer.journal_of("r", 1)
+    journal.post(Record(kind="architecture.told"))
+    monkeypatch.setattr(store, "_is_alone", lambda: True)
+    monkeypatch.setattr(store, "_connected", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        await journal.flush()
+    with pytest.raises(Unavailable, match="KeyboardInterrupt"):
+        await journal.flush()
+
+
 async def test_a_record_that_cannot_be_written_is_its_runs_trouble_and_nobody_elses(tmp_path: Path) -> None:
     store = SqliteJournalStore(tmp_path / "a.db")
     for name in ("bad", "good"):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 
 from pydantic_core import to_json
@@ -27,11 +28,12 @@ from agents.core.runtime.store import (
 )
 from agents.core.runtime.writer import Append, Done
 from agents.core.runtime.written import written
-from agents.core.threads import OwnThread
+from agents.core.threads import OwnThread, is_alone, outcome_of
 from loom.errors import RuntimeJournalError, Unavailable
 
 DEFAULT_PATH = "loom-runtime.db"
 _PATIENCE_SECONDS = 30  # for another process that writes
+_COMPANY_SECONDS = 1.0  # before somebody who was not alone looks around again
 T = TypeVar("T")
 
 _SCHEMA = """
@@ -87,10 +89,13 @@ class SqliteJournalStore(JournalStore):
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         # One thread is ours, whatever event loop asks; tools that block all others cannot hold up the journal.
+        # Whoever is alone on his event loop takes his turn with the connection himself.
         self._thread: OwnThread | None = None
         self._connection: sqlite3.Connection | None = None
         self._level = ""  # at which the connection waits for the disk
-        self._pid = 0  # of the process that both are for
+        self._turn = Lock()
+        self._pid = 0  # of the process that all of these are for
+        self._in_company_until = 0.0
 
     @property
     def path(self) -> Path:
@@ -107,9 +112,15 @@ class SqliteJournalStore(JournalStore):
         return await self._unit(partial(_append, appends))
 
     def submit(self, runs: Sequence[JournaledRun], appends: Sequence[Append[str]], done: Done[str]) -> None:
-        # Many runs wait for this and nothing else: a task of its own for each commit would be felt.
         work = partial(self._transact, partial(_begin, runs, appends), on_disk=_has_records(appends))
-        self._own_thread().hand(work, done)
+        thread = self._own_thread()
+        if not self._is_alone():
+            thread.hand(work, done)
+            return
+        held, failure = outcome_of(work)
+        done(held, failure)
+        if failure is not None and not isinstance(failure, Exception):  # Ctrl-C
+            raise failure
 
     async def read(self, run_id: str, step_name: str | None = None) -> list[Row]:
         return await self._unit(lambda connection: _read(connection, run_id, step_name))
@@ -129,25 +140,36 @@ class SqliteJournalStore(JournalStore):
 
     # --- the thread ---------------------------------------------------------------------------------------------------
 
+    def _is_alone(self) -> bool:
+        """Whether nobody here could do anything meanwhile: a walk to the thread takes as long as a commit."""
+        now = time.monotonic()
+        if now < self._in_company_until:
+            return False
+        if is_alone():
+            return True
+        self._in_company_until = now + _COMPANY_SECONDS
+        return False
+
     async def _unit(self, work: Callable[[sqlite3.Connection], T], *, on_disk: bool = True) -> T:
         return await self._own_thread().do(partial(self._transact, work, on_disk=on_disk))
 
     def _transact(self, work: Callable[[sqlite3.Connection], T], *, on_disk: bool) -> T:
-        """One transaction, on the thread; `on_disk` is whether it must survive a crash of the machine right away.
+        """One transaction; `on_disk` is whether it must survive a crash of the machine right away.
 
         Raises Unavailable when the file cannot be used.
         """
         try:
-            connection = self._connected()
-            self._sync(connection, "FULL" if on_disk else "NORMAL")
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                came_to = work(connection)
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
-            return came_to
+            with self._turn:
+                connection = self._connected()
+                self._sync(connection, "FULL" if on_disk else "NORMAL")
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    came_to = work(connection)
+                except BaseException:
+                    connection.execute("ROLLBACK")
+                    raise
+                connection.execute("COMMIT")
+                return came_to
         except (sqlite3.Error, OSError) as error:
             raise Unavailable(f"the journal {self._path} cannot be used: {error}", path=str(self._path)) from error
 
@@ -159,7 +181,7 @@ class SqliteJournalStore(JournalStore):
     def _own_thread(self) -> OwnThread:
         if self._pid != os.getpid():  # a child of fork has no thread, and must not touch its parent's connection
             _inherited.append(self._connection)
-            self._pid, self._thread, self._connection = os.getpid(), None, None
+            self._pid, self._thread, self._connection, self._turn = os.getpid(), None, None, Lock()
         if self._thread is None:
             self._thread = OwnThread("loom-journal")
         return self._thread
@@ -176,9 +198,10 @@ class SqliteJournalStore(JournalStore):
         return self._connection
 
     def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        with self._turn:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
 
 _inherited: list[sqlite3.Connection | None] = []  # not even to be closed
