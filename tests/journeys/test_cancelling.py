@@ -28,6 +28,8 @@ def _begin(ann: Caller, fleet: Fleet, folder: Path, wait_for: Callable[..., None
     worker = fleet.worker()
     run_id = ann.start("booker", "book the red room")
     wait_for(lambda: "pondering" in _steps(folder))
+    # That the room is booked is on its way to the journal by now; nobody waits for it before he ponders.
+    wait_for(lambda: any(event["kind"] == "tool.completed" for event in ann.journal(run_id)))
     return run_id, worker
 
 
