@@ -902,6 +902,24 @@ def test_only_a_program_that_has_nothing_else_to_do_commits_on_its_event_loop(
     assert where == expected
 
 
+async def test_a_commit_that_fails_leaves_nothing_open_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = [sqlite3.OperationalError("disk I/O error")]
+
+    class Failing(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            if sql == "COMMIT" and failures:
+                raise failures.pop()
+            return super().execute(sql, *values)
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Failing))
+    store = SqliteJournalStore(tmp_path / "a.db")
+
+    with pytest.raises(Unavailable, match="disk I/O error"):
+        await store.open(JournaledRun("r", "ann", "s"))
+    assert await store.open(JournaledRun("r", "ann", "s")) == 1
+    await store.aclose()
+
+
 async def test_who_interrupts_a_commit_is_heard_and_the_run_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,9 +105,6 @@ class SqliteJournalStore(JournalStore):
         # A run that has done nothing yet does not wait for the disk: the first step that does takes it along.
         return await self._unit(lambda connection: _open(connection, run), on_disk=False)
 
-    async def begin(self, runs: Sequence[JournaledRun], appends: Sequence[Append[str]]) -> AbstractSet[str]:
-        return await self._unit(partial(_begin, runs, appends), on_disk=_has_records(appends))
-
     async def append(self, appends: Sequence[Append[str]]) -> AbstractSet[str]:
         return await self._unit(partial(_append, appends))
 
@@ -165,10 +162,11 @@ class SqliteJournalStore(JournalStore):
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     came_to = work(connection)
+                    connection.execute("COMMIT")
                 except BaseException:
-                    connection.execute("ROLLBACK")
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
                     raise
-                connection.execute("COMMIT")
                 return came_to
         except (sqlite3.Error, OSError) as error:
             raise Unavailable(f"the journal {self._path} cannot be used: {error}", path=str(self._path)) from error
