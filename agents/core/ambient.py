@@ -8,12 +8,12 @@ from typing import Any
 
 import anyio
 
-from agents.core import background
 from agents.core.architectures.base import Dependencies, Emit
 from agents.core.runtime.base import Steps
 from agents.core.tools.base import ToolHost
 from audit.core.log import AuditLog
 from audit.core.telemetry import Telemetry
+from loom import background
 from loom.context import RunContext
 from loom.events import Event
 from memory.core.protocol import Memory

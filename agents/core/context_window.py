@@ -17,6 +17,7 @@ from agents.core.architectures.base import AgentSession, Dependencies
 from agents.core.context_policy import ContextPolicy, excerpt
 from agents.core.llm.sizes import size_of
 from agents.core.llm.tokens import Count, Tally, estimate_tokens, tokens_of, tokens_of_tools
+from agents.core.loop.telling import audit_soon
 from loom.events import Event, EventKind
 from loom.messages import Message, Role, ToolDef
 
@@ -78,14 +79,7 @@ async def _shrink(session: AgentSession, deps: Dependencies, step: str, goal: in
         payload = {"name": "context.shrunk", **told}
         worker = deps.path.rstrip("/")
         await deps.emit(Event(kind=EventKind.ARCHITECTURE_EVENT, session_id=session.id, payload=payload, worker=worker))
-    if deps.audit_log is not None:
-        await deps.audit_log.append(
-            session_id=session.id,
-            actor="system",
-            action="context_shrunk",
-            payload=told,
-            user_id=deps.context.user_id,
-        )
+    await audit_soon(session, deps, "system", "context_shrunk", told)
 
 
 # --- a summary in place of the oldest part ----------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from agents.core import loop
 from agents.core import output as outputs
 from agents.core.ambient import Ambient
 from agents.core.architectures.base import AgentSession, Dependencies, Emit
+from agents.core.loop.telling import audit, audit_soon
 from agents.core.result import RunResult
 from agents.core.runtime.base import Steps
 from agents.core.stop_hooks import StopHookResult
@@ -104,23 +105,25 @@ class _Run:
     async def observed(self, prompt: str) -> RunResult:
         """The run with its beginning and its end told to the audit log and the listener, also when it fails."""
         if not self.deps.fast_audit:
-            await self._audit("user", "run_started", self._beginning(prompt))
+            await audit_soon(self.session, self.deps, "user", "run_started", self._beginning(prompt))
         if self.deps.emit is not None:
             await self._tell(Event.started(self.session.id, prompt))
         try:
             parsed = await self._answer(prompt)
             await self._remember(prompt)
         except Exception as error:
-            await self._audit("system", "run_failed", {"type": type(error).__name__, "message": str(error)})
+            await audit(
+                self.session, self.deps, "system", "run_failed", {"type": type(error).__name__, "message": str(error)}
+            )
             raise
         except anyio.get_cancelled_exc_class():
             if not self.deps.fast_audit:
                 with anyio.CancelScope(shield=True):
-                    await self._audit("system", "run_cancelled", {"turns": self.session.turns})
+                    await audit(self.session, self.deps, "system", "run_cancelled", {"turns": self.session.turns})
             raise
         result = self._result(parsed)
         if not self.deps.fast_audit:
-            await self._audit("system", "run_completed", self._end(result))
+            await audit(self.session, self.deps, "system", "run_completed", self._end(result))
         if not self.deps.fast_telemetry:
             elapsed_ms = result.duration.total_seconds() * 1000
             await self.deps.telemetry.emit_metric("loom.session.duration_ms", elapsed_ms, agent=self.agent.name)
@@ -216,7 +219,7 @@ class _Run:
             episode = Episode(id=name, session_id=session.id, **exchange)
             episode_id = await deps.runtime.step(key, memory.remember, episode)
         if is_new and not deps.fast_audit:
-            await self._audit("system", "memory_write", {"episode_id": episode_id})
+            await audit_soon(session, deps, "system", "memory_write", {"episode_id": episode_id})
         if deps.emit is not None:
             payload = {"episode_id": episode_id}
             await self._tell(Event(kind=EventKind.MEMORY_WRITE, session_id=session.id, payload=payload))
@@ -252,12 +255,6 @@ class _Run:
         if self.deps.emit is not None:
             worker = self.deps.path.rstrip("/")
             await self.deps.emit(event if event.worker or not worker else event.model_copy(update={"worker": worker}))
-
-    async def _audit(self, actor: str, action: str, payload: dict[str, Any]) -> None:
-        log = self.deps.audit_log
-        if log is not None:
-            user_id = self.deps.context.user_id
-            await log.append(session_id=self.session.id, actor=actor, action=action, payload=payload, user_id=user_id)
 
     def _beginning(self, prompt: str) -> dict[str, Any]:
         return {

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from agents.core.architectures.base import AgentSession, Dependencies
 from agents.core.architectures.lent_memory import PERSISTENT
+from agents.core.loop.telling import audit_soon
 from loom.events import Event, EventKind
 from loom.messages import Message, Role
 
@@ -51,11 +52,7 @@ async def _recall(session: AgentSession, deps: Dependencies, query: str) -> list
 
 
 async def _tell(session: AgentSession, deps: Dependencies, found: dict[str, int]) -> None:
-    if deps.audit_log is not None:
-        user_id = deps.context.user_id
-        await deps.audit_log.append(
-            session_id=session.id, actor="system", action="memory_recall", payload=dict(found), user_id=user_id
-        )
+    await audit_soon(session, deps, "system", "memory_recall", dict(found))
     if deps.emit is not None:
         worker = deps.path.rstrip("/")
         await deps.emit(Event(kind=EventKind.MEMORY_RECALL, session_id=session.id, payload=found, worker=worker))

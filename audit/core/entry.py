@@ -79,7 +79,13 @@ class Seal:
         return bool(self) and hmac.compare_digest(self.sign(content).encode(), signature.encode())
 
 
-def next_entry(
+def next_entry(last: Head, *, seal: Seal, **said: Any) -> tuple[AuditEntry, bytes]:
+    """The entry that follows the last one, and its line, of what `next_line` takes."""
+    fields, line = next_line(last, seal=seal, **said)
+    return AuditEntry(**fields), line
+
+
+def next_line(
     last: Head,
     *,
     seal: Seal,
@@ -88,14 +94,15 @@ def next_entry(
     action: str,
     payload: dict[str, Any],
     user_id: str | None = None,
-) -> tuple[AuditEntry, bytes]:
-    """The entry that follows the last one, and its one form in a file, without the end of the line.
+    at: datetime | None = None,
+) -> tuple[dict[str, Any], bytes]:
+    """What follows the last entry: its fields, and its one form in a file, without the end of the line.
 
-    The payload must be in JSON form.
+    The payload must be in JSON form. `at` is when it happened, if not now.
     """
     fields = {
         "seq": last.seq + 1,
-        "timestamp": utcnow(),
+        "timestamp": at or utcnow(),
         "session_id": plain(session_id),
         "user_id": plain(user_id),
         "actor": plain(actor),
@@ -105,8 +112,7 @@ def next_entry(
     }
     before, after = _content(fields)
     signature = fields["signature"] = seal.sign((before + after).encode())
-    line = f'{before},"signature":"{signature}"{after}'.encode()
-    return AuditEntry(**fields), line
+    return fields, f'{before},"signature":"{signature}"{after}'.encode()
 
 
 def verify_signature(entry: AuditEntry, secret: str) -> bool:

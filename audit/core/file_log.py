@@ -10,12 +10,14 @@ from __future__ import annotations
 import fcntl
 import gzip
 import json
+import logging
 import os
 import re
 import secrets
 import stat
 import threading
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,11 +27,16 @@ from pydantic import ValidationError
 
 from audit.core.canonical import plain
 from audit.core.chain import Break, Verification, verify_links
-from audit.core.entry import AuditEntry, Head, Seal, link_of_line, next_entry
+from audit.core.entry import AuditEntry, Head, Seal, link_of_line, next_line
 from audit.core.redaction import Redactor
-from loom.errors import ConfigError, Conflict
+from loom import background
+from loom.errors import ConfigError, Conflict, LoomError
 from loom.ids import canonical
+from loom.messages import utcnow
 
+logger = logging.getLogger(__name__)
+
+_LINGER_SECONDS = 0.002  # what nobody waits for may be lost in a crash for as long
 _HEAD_BYTES = 512  # written in one piece, so that a crash leaves the old head or the new one
 _BLOCK = 64 * 1024
 
@@ -42,6 +49,9 @@ class FileAuditLog:
     `append` only when the entry is on the disk. Opening and appending cost the same however long the log is; `query`
     and `verify` read all of it.
 
+    What nobody waits for (`append_soon`) gathers for 2 ms, and is written at once with the next entry that somebody
+    does wait for.
+
     Without a secret one is made and kept in `<path>.key`. Raises ConfigError when that file is gone while the log is
     not, or when others can read it.
     """
@@ -53,6 +63,8 @@ class FileAuditLog:
         self._redactor = redactor or Redactor()
         self._fsync = fsync
         self._files = _Files(self._path, secret)
+        # A log that was made of this one by another `append` has to see every entry.
+        self._gathers = not fsync and type(self).append is FileAuditLog.append
 
     @property
     def path(self) -> Path:
@@ -61,19 +73,41 @@ class FileAuditLog:
     async def append(
         self, *, session_id: str, actor: str, action: str, payload: dict[str, Any], user_id: str | None = None
     ) -> AuditEntry:
-        fields = {
-            "session_id": session_id,
-            "actor": actor,
-            "action": action,
-            "payload": self._redactor.payload(payload),
-            "user_id": user_id,
-        }
+        fields = self._said(session_id, actor, action, payload, user_id)
         # A thread costs more than a write to the page cache; it is worth it where the write waits.
         entry = None if self._fsync else self._files.append(fields, wait=False)
         if entry is None:
             entry = await to_thread.run_sync(lambda: self._files.append(fields, wait=True, fsync=self._fsync))
         assert entry is not None
         return entry
+
+    async def append_soon(
+        self, *, session_id: str, actor: str, action: str, payload: dict[str, Any], user_id: str | None = None
+    ) -> None:
+        """Append an entry that nobody waits for. With `fsync`, and after a write that failed, it is waited for."""
+        if not self._gathers or self._files.is_stuck:
+            await self.append(session_id=session_id, actor=actor, action=action, payload=payload, user_id=user_id)
+        elif self._files.post(self._said(session_id, actor, action, payload, user_id)):
+            background.later(_LINGER_SECONDS, self._write_posted)
+
+    def _said(
+        self, session_id: str, actor: str, action: str, payload: dict[str, Any], user_id: str | None
+    ) -> dict[str, Any]:
+        return {
+            "session_id": session_id,
+            "actor": actor,
+            "action": action,
+            "payload": self._redactor.payload(payload),
+            "user_id": user_id,
+            "at": utcnow(),
+        }
+
+    def _write_posted(self) -> None:
+        try:
+            if not self._files.write_posted(wait=False):
+                background.later(_LINGER_SECONDS, self._write_posted)
+        except (OSError, LoomError) as error:  # they are kept, and whoever waits for the next entry is told
+            logger.warning("the audit log %s cannot be written: %s", self._path, error)
 
     async def query(
         self, *, session_id: str | None = None, action: str | None = None, user_id: str | None = None
@@ -116,6 +150,8 @@ class _Files:
         self._inode = (0, 0)
         self._size = -1  # of the file when `_last` was its last entry
         self._last = Head()
+        self._posted: deque[dict[str, Any]] = deque()
+        self.is_stuck = False  # since the last write failed
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -126,27 +162,69 @@ class _Files:
         try:
             self._know_secret()
             self._catch_up()
-            return self._write(fields, fsync=fsync)
+            return AuditEntry(**self._write_with_posted(fields, fsync=fsync))
         finally:
             self._unlock()
 
-    def _write(self, fields: Mapping[str, Any], *, fsync: bool = False) -> AuditEntry:
-        entry, line = next_entry(self._last, seal=self._seal, **fields)
-        line += b"\n"
+    def post(self, fields: dict[str, Any]) -> bool:
+        """Keep an entry until the next one is written. Whether it is the first that waits.
+
+        Raises right away when the log cannot be opened.
+        """
+        if self._pid != os.getpid():  # what the parent of a fork has posted is for the parent to write
+            with self._locked():
+                self._catch_up()
+        self._posted.append(fields)
+        return len(self._posted) == 1
+
+    def write_posted(self, *, wait: bool) -> bool:
+        """Write what was posted. False when somebody else is writing and we were not to wait."""
+        if not self._posted:
+            return True
+        if not self._lock(wait=wait):
+            return False
         try:
-            _write_all(self._fd, line)
+            self._know_secret()
+            self._catch_up()
+            self._write_with_posted()
+        finally:
+            self._unlock()
+        return True
+
+    def _write_with_posted(self, *more: Mapping[str, Any], fsync: bool = False) -> dict[str, Any]:
+        """Write what was posted and then some more. The fields of the last entry."""
+        posted = [self._posted.popleft() for _ in range(len(self._posted))]
+        self.is_stuck = True
+        try:
+            fields = self._write([*posted, *more], fsync=fsync)
+        except BaseException:
+            self._posted.extendleft(reversed(posted))
+            raise
+        self.is_stuck = False
+        return fields
+
+    def _write(self, entries: Iterable[Mapping[str, Any]], *, fsync: bool = False) -> dict[str, Any]:
+        """Write entries in one piece. The fields of the last one."""
+        last, lines, fields = self._last, [], {}
+        for said in entries:
+            fields, line = next_line(last, seal=self._seal, **said)
+            last = Head(fields["seq"], fields["signature"])
+            lines += (line, b"\n")
+        data = b"".join(lines)
+        try:
+            _write_all(self._fd, data)
         except OSError:
             os.ftruncate(self._fd, self._size)  # half a line would read as an edit
             raise
         if fsync:
             os.fsync(self._fd)
         # The head comes second: it may lag behind by a crash, it never runs ahead of the log.
-        self._last = Head(entry.seq, entry.signature)
-        self._size += len(line)
-        os.pwrite(self._lock_fd, _head_bytes(self._last, self._seal), 0)
+        self._last = last
+        self._size += len(data)
+        os.pwrite(self._lock_fd, _head_bytes(last, self._seal), 0)
         if fsync:
             os.fsync(self._lock_fd)
-        return entry
+        return fields
 
     def _catch_up(self) -> None:
         """Be at the end of the file that has the log's name now, whoever wrote or rotated it in the meantime."""
@@ -161,7 +239,7 @@ class _Files:
         # Missing lines are not papered over: the chain goes on after the last entry that there was.
         self._last = kept if kept and kept.seq >= tail.seq else tail
         if kept is None and size:
-            self._write({"session_id": "", "actor": "audit", "action": "log.head_missing", "payload": {}})
+            self._write([{"session_id": "", "actor": "audit", "action": "log.head_missing", "payload": {}}])
 
     def _open(self) -> None:
         if self._fd >= 0:
@@ -233,6 +311,9 @@ class _Files:
         self._lock(wait=True)
         try:
             self._know_secret()
+            if self._posted:  # whoever reads finds what was appended before
+                self._catch_up()
+                self._write_with_posted()
             yield
         finally:
             self._unlock()
@@ -263,6 +344,7 @@ class _Files:
         if self._pid != os.getpid():
             self._fd = self._lock_fd = -1
             self._pid = os.getpid()
+            self._posted.clear()
         if self._lock_fd < 0:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             head = self._path.with_name(self._path.name + ".head")
@@ -298,6 +380,8 @@ class _Files:
         return key
 
     def close(self) -> None:
+        if self._pid == os.getpid():
+            self.write_posted(wait=True)
         with self._threads:
             for fd in (self._fd, self._lock_fd):
                 if fd >= 0 and self._pid == os.getpid():

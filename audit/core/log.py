@@ -7,7 +7,7 @@ cannot be read is described; it never ends a run.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -103,6 +103,9 @@ class FullTranscriptAuditLog:
             session_id=session_id, actor=actor, action=action, payload=payload, user_id=user_id
         )
 
+    async def append_soon(self, **entry: Any) -> None:
+        await append_soon(self._inner, **entry)
+
     async def query(
         self, *, session_id: str | None = None, action: str | None = None, user_id: str | None = None
     ) -> list[AuditEntry]:
@@ -141,12 +144,22 @@ class RedactedAuditLog:
         )
         return entry
 
+    async def append_soon(self, *, payload: dict[str, Any], user_id: str | None = None, **entry: Any) -> None:
+        user = {"user_id": user_id} if self._tells_user else {}
+        await append_soon(self._inner, payload=self._redactor.payload(payload), **user, **entry)
+
     async def query(
         self, *, session_id: str | None = None, action: str | None = None, user_id: str | None = None
     ) -> list[AuditEntry]:
         user = {"user_id": user_id} if self._asks_user else {}
         found: list[AuditEntry] = await self._inner.query(session_id=session_id, action=action, **user)
         return [entry for entry in found if user_id is None or entry.user_id == user_id]
+
+
+async def append_soon(log: AuditLog, **entry: Any) -> None:
+    """Append an entry that nothing waits for; a log that can gathers it with the next ones. Order is kept."""
+    soon: Callable[..., Awaitable[object]] = getattr(log, "append_soon", log.append)
+    await soon(**entry)
 
 
 def wants_full_transcripts(log: object) -> bool:

@@ -14,7 +14,14 @@ import pytest
 from audit.core.chain import verify
 from audit.core.entry import verify_signature
 from audit.core.file_log import FileAuditLog
-from audit.core.log import AuditLog, FullTranscriptAuditLog, InMemoryAuditLog, RedactedAuditLog, stream_entries
+from audit.core.log import (
+    AuditLog,
+    FullTranscriptAuditLog,
+    InMemoryAuditLog,
+    RedactedAuditLog,
+    append_soon,
+    stream_entries,
+)
 
 SECRET = "a secret of the tests"
 
@@ -44,6 +51,17 @@ async def test_entries_are_numbered_from_one_and_signed(log: AuditLog) -> None:
         (3, "run_completed"),
     ]
     assert all(verify_signature(entry, SECRET) for entry in entries)
+    assert verify(entries, SECRET)
+
+
+async def test_entries_that_nobody_waits_for_keep_their_place(log: AuditLog) -> None:
+    for number in range(6):
+        add = append_soon if number % 3 else type(log).append
+        await add(log, session_id="s", actor="system", action="x", payload={"n": number}, user_id="ann")
+
+    entries = await log.query(user_id="ann")
+
+    assert [(entry.seq, entry.payload["n"]) for entry in entries] == [(n + 1, n) for n in range(6)]
     assert verify(entries, SECRET)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agents.core.architectures.base import AgentSession, Dependencies
-from audit.core.log import wants_full_transcripts
+from audit.core.log import append_soon, wants_full_transcripts
 from loom.events import Event, EventKind
 from loom.messages import ToolCall, ToolResult
 
@@ -21,10 +21,19 @@ def event_of(deps: Dependencies, kind: EventKind, session: AgentSession, payload
 
 
 async def audit(session: AgentSession, deps: Dependencies, actor: str, action: str, payload: dict[str, Any]) -> None:
-    if deps.audit_log is None:
-        return
-    user_id = deps.context.user_id
-    await deps.audit_log.append(session_id=session.id, actor=actor, action=action, payload=payload, user_id=user_id)
+    """Write an entry before going on."""
+    if (log := deps.audit_log) is not None:
+        user_id = deps.context.user_id
+        await log.append(session_id=session.id, actor=actor, action=action, payload=payload, user_id=user_id)
+
+
+async def audit_soon(
+    session: AgentSession, deps: Dependencies, actor: str, action: str, payload: dict[str, Any]
+) -> None:
+    """The same for what nothing depends on: it is written along with what comes next."""
+    if (log := deps.audit_log) is not None:
+        user_id = deps.context.user_id
+        await append_soon(log, session_id=session.id, actor=actor, action=action, payload=payload, user_id=user_id)
 
 
 def call_payload(session: AgentSession, call: ToolCall) -> dict[str, Any]:

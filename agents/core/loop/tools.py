@@ -13,7 +13,7 @@ from typing import Any, assert_never
 from agents.core.architectures.base import AgentSession, Dependencies
 from agents.core.concurrency import together
 from agents.core.context_policy import MAX_RESULT_CHARS, excerpt
-from agents.core.loop.telling import audit, call_payload, emit, is_recorded, result_payload
+from agents.core.loop.telling import audit, audit_soon, call_payload, emit, is_recorded, result_payload
 from agents.core.runtime.base import key_of
 from agents.core.runtime.unwinding import UnwindingSession
 from agents.core.runtime.waiting import Question, WaitingSession
@@ -99,7 +99,7 @@ async def _called(session: AgentSession, deps: Dependencies, call: ToolCall, key
     else:
         result = await _judged(session, deps, call, key)
     if not deps.fast_audit:
-        await audit(session, deps, "system", "tool_result", result_payload(session, deps, call, result))
+        await audit_soon(session, deps, "system", "tool_result", result_payload(session, deps, call, result))
     return result
 
 

@@ -9,7 +9,8 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 
-from agents.core import background, faults
+from agents.core import faults
+from loom import background
 from loom.errors import Conflict, Invalid, LoomError, Unavailable
 from loom.events import Kind, Record
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -678,6 +679,37 @@ async def test_a_run_is_audited_from_its_start_to_its_end() -> None:
     assert set(completed) == {
         "turns", "interrupted", "interruption_reason", "tokens_in", "tokens_out", "cost_usd", "elapsed_ms",
     }  # fmt: skip
+
+
+async def test_a_call_is_in_the_file_before_its_tool_runs_and_all_else_before_the_answer(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    seen: list[list[str]] = []
+
+    def written() -> list[str]:
+        return [json.loads(line)["action"] for line in path.read_text().splitlines()]
+
+    @tool
+    async def look() -> None:
+        """Look."""
+        seen.append(written())
+
+    agent = Agent("", model=ScriptedModel([calls("look"), ScriptedTurn()]), tools=[look], audit_log=path)
+    await agent.run("x")
+
+    assert seen == [["run_started", "tool_call"]]
+    assert written() == ["run_started", "tool_call", "tool_result", "memory_write", "run_completed"]
+
+
+async def test_that_a_run_has_begun_is_in_the_file_while_its_model_is_asked(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+
+    async def slow(messages: Any) -> ScriptedTurn:
+        with anyio.fail_after(5):
+            while "run_started" not in path.read_text():
+                await anyio.sleep(0.001)
+        return ScriptedTurn()
+
+    await Agent("", model=ScriptedModel([slow]), audit_log=path).run("x")
 
 
 async def test_a_full_transcript_has_prompts_outputs_and_results() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import anyio
 import pytest
 
-from agents.core import background
 from agents.core.agent import Agent
 from agents.core.ambient import stream_events
 from agents.core.architectures.base import Emit
@@ -19,6 +18,7 @@ from agents.core.llm.scripted import ScriptedModel, ScriptedTurn
 from agents.core.tools.tool import tool
 from agents.core.workflow import Workflow
 from audit.core.log import InMemoryAuditLog
+from loom import background
 from loom.context import RunContext, get_run_context
 from loom.errors import ModelError
 from loom.events import Event, EventKind
