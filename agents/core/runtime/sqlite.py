@@ -33,7 +33,7 @@ from loom.errors import RuntimeJournalError, Unavailable
 
 DEFAULT_PATH = "loom-runtime.db"
 _PATIENCE_SECONDS = 30  # for another process that writes
-_COMPANY_SECONDS = 1.0  # before somebody who was not alone looks around again
+_ALONE_SECONDS, _COMPANY_SECONDS = 0.01, 1.0  # before somebody who was alone, or not, looks around again
 T = TypeVar("T")
 
 _SCHEMA = """
@@ -95,7 +95,7 @@ class SqliteJournalStore(JournalStore):
         self._level = ""  # at which the connection waits for the disk
         self._turn = Lock()
         self._pid = 0  # of the process that all of these are for
-        self._in_company_until = 0.0
+        self._alone, self._looks_again_at = False, 0.0
 
     @property
     def path(self) -> Path:
@@ -140,12 +140,10 @@ class SqliteJournalStore(JournalStore):
     def _is_alone(self) -> bool:
         """Whether nobody here could do anything meanwhile: a walk to the thread takes as long as a commit."""
         now = time.monotonic()
-        if now < self._in_company_until:
-            return False
-        if is_alone():
-            return True
-        self._in_company_until = now + _COMPANY_SECONDS
-        return False
+        if now >= self._looks_again_at:
+            self._alone = is_alone()
+            self._looks_again_at = now + (_ALONE_SECONDS if self._alone else _COMPANY_SECONDS)
+        return self._alone
 
     async def _unit(self, work: Callable[[sqlite3.Connection], T], *, on_disk: bool = True) -> T:
         return await self._own_thread().do(partial(self._transact, work, on_disk=on_disk))
