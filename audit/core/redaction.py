@@ -100,7 +100,9 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
     )
 )
 
-_WORD_PATTERNS = tuple(known for known in _PATTERNS if known[0].isidentifier())  # no other hint is in a word
+# The others need a sign that is in no word.
+_IN_WORDS = {"k_", "whsec_", "akia", "asia", "gh", "github_pat_", "aiza", "hf_", "gsk_", "npm_", "loom_"}
+_WORD_PATTERNS = tuple(known for known in _PATTERNS if known[0] in _IN_WORDS)
 
 
 class Redactor:
@@ -125,12 +127,7 @@ class Redactor:
         for literal in self._literals:
             if literal in text:
                 text = text.replace(literal, MASK)
-        is_word = text.isidentifier()
-        if len(text) >= _SHORTEST_WORD or not is_word:
-            lowered = text.lower()
-            for hint, pattern, replacement in _WORD_PATTERNS if is_word else _PATTERNS:
-                if hint in lowered:
-                    text = pattern.sub(replacement, text)
+        text = _without_keys(text)
         return self._then(text) if self._then else text
 
     def redact(self, value: object) -> JSON:
@@ -148,14 +145,16 @@ class Redactor:
         if not levels or len(value) > _MEMBERS:
             return None
         form: dict[str, JSON] = {}
+        is_plain = not self._literals and self._then is None
         for key, item in list(value.items()):  # of a copy, since another thread may change the mapping
-            if type(key) is not str:
+            kind = type(item)
+            if type(key) is not str or len(key) > _LENGTH:
                 return None
-            name, kind = plain_text(key), type(item)
+            name, says_secret = _name(key)
             if item is None or kind is bool:
                 clean = item
             elif kind is dict:
-                clean = None if names_a_secret(name) else self._small(item, levels - 1)
+                clean = None if says_secret else self._small(item, levels - 1)
                 if clean is None:
                     return None
             elif kind not in SCALARS or (kind is str and len(item) > _LENGTH):
@@ -163,8 +162,8 @@ class Redactor:
             else:
                 clean = SCALARS[kind](item)
                 if type(clean) is str:
-                    clean = _masked(clean) if names_a_secret(name) else self.text(clean)
-            form[self.text(name)] = clean
+                    clean = _masked(clean) if says_secret else self.text(clean)
+            form[name if is_plain else self.text(plain_text(key))] = clean
         return form
 
     def _redact(self, value: JSON) -> JSON:
@@ -179,6 +178,27 @@ class Redactor:
                 for key, item in value.items()
             }
         return value
+
+
+def _without_keys(text: str) -> str:
+    """A text without whatever looks like a known kind of key."""
+    patterns = _PATTERNS
+    if text.isidentifier():
+        if len(text) < _SHORTEST_WORD:
+            return text
+        patterns = _WORD_PATTERNS
+    lowered = text.lower()
+    for hint, pattern, replacement in patterns:
+        if hint in lowered:
+            text = pattern.sub(replacement, text)
+    return text
+
+
+@lru_cache(maxsize=4096)
+def _name(key: str) -> tuple[str, bool]:
+    """How a name is written down, and whether it says that its value is a secret."""
+    name = plain_text(key)
+    return _without_keys(name), names_a_secret(name)
 
 
 @lru_cache(maxsize=4096)

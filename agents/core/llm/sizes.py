@@ -36,10 +36,9 @@ def size_of(model: Any) -> Size:
     if models := getattr(model, "models", None):
         return _smallest([size_of(one) for one in models])
     listed = listed_size(model.name)
-    return Size(
-        getattr(model, "max_input_tokens", None) or listed.max_input_tokens,
-        getattr(model, "max_output_tokens", None) or getattr(model, "max_tokens", None) or listed.max_output_tokens,
-    )
+    read = getattr(model, "max_input_tokens", None)
+    said = getattr(model, "max_output_tokens", None) or getattr(model, "max_tokens", None)
+    return Size(read or listed.max_input_tokens, said or listed.max_output_tokens) if read or said else listed
 
 
 @lru_cache(maxsize=1024)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -22,12 +22,11 @@ VERSION = WITH_BLOBS  # the newest that this code reads
 _MARK = "$blob"
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
+class Packed(NamedTuple):
     """A record's data as a row holds it: JSON, and the JSON of what was taken out by its SHA-256."""
 
     text: str
-    blobs: dict[str, str] = field(default_factory=dict)
+    blobs: Mapping[str, str] = MappingProxyType({})
 
     @property
     def version(self) -> int:

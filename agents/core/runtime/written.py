@@ -14,6 +14,7 @@ from pydantic_core import to_jsonable_python
 
 from audit.core.canonical import plain
 
+_AS_IT_IS = frozenset({int, bool, type(None)})
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -37,13 +38,25 @@ def storable(value: Any) -> Any:
     write without a point become whole numbers.
     """
     kind = type(value)  # exact, in a JSON value
-    if kind is str:
-        return value if value.isprintable() else _NOT_STORABLE.sub("\ufffd", value)
     if kind is dict:
-        return {storable(key): storable(item) for key, item in value.items()}
+        # Most of what there is to look at are the texts in here, which are not worth a call each.
+        return {
+            key if key.isprintable() else _text(key): (
+                item if type(item) in _AS_IT_IS or (type(item) is str and item.isprintable()) else storable(item)
+            )
+            for key, item in value.items()
+        }
+    if kind is str:
+        return value if value.isprintable() else _text(value)
     if kind is list or kind is tuple:
         return [storable(item) for item in value]
     return _number(value) if kind is float else value
+
+
+def _text(value: str) -> str:
+    if value.isascii() and "\0" not in value:  # lines, mostly
+        return value
+    return _NOT_STORABLE.sub("\ufffd", value)
 
 
 def _number(value: float) -> float | int | str:

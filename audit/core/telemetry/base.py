@@ -67,7 +67,11 @@ def trace_id_of(run_id: str) -> str:
 
 def cleaned(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes as they may leave the process: without None, without secrets, in JSON form."""
-    return {name: _clean(value) for name, value in attributes.items() if value is not None}
+    return {
+        name: value if type(value) in _AS_THEY_ARE else _clean(value)
+        for name, value in attributes.items()
+        if value is not None
+    }
 
 
 def labels(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,7 +79,7 @@ def labels(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
     Each value of a label is a time series of its own, so ids of sessions, runs, users and calls are left out.
     """
-    return {name: _clean(value) for name, value in attributes.items() if value is not None and not _is_id(name)}
+    return cleaned({name: value for name, value in attributes.items() if not _is_id(name)})
 
 
 def error_text(error: BaseException) -> str:
@@ -83,10 +87,7 @@ def error_text(error: BaseException) -> str:
 
 
 def _clean(value: Any) -> Any:
-    kind = type(value)
-    if kind in _AS_THEY_ARE:
-        return value
-    return _REDACTOR.text(value) if kind is str else _REDACTOR.redact(value)
+    return _REDACTOR.text(value) if type(value) is str else _REDACTOR.redact(value)
 
 
 @lru_cache(maxsize=1024)

@@ -51,19 +51,19 @@ _open: ContextVar[Mapping[int, Span]] = ContextVar("loom_open_spans", default={}
 
 
 class _Sink:
-    """Makes captured values of spans and metrics, and hands them on."""
+    """Hands on what a CapturedSpan and a CapturedMetric are made of; to make them takes as long as all else here."""
 
-    def _on_span(self, span: CapturedSpan) -> None:
+    def _on_span(self, span: tuple[Any, ...]) -> None:
         raise NotImplementedError
 
-    def _on_metric(self, metric: CapturedMetric) -> None:
+    def _on_metric(self, metric: tuple[Any, ...]) -> None:
         raise NotImplementedError
 
     def trace(self, name: str, **attrs: Any) -> AbstractAsyncContextManager[Span]:
         return _Tracing(self, name, attrs)
 
     async def emit_metric(self, name: str, value: float, **attrs: Any) -> None:
-        self._on_metric(CapturedMetric(name, value, kind_of(name), labels(attrs), utcnow()))
+        self._on_metric((name, value, kind_of(name), labels(attrs), utcnow()))
 
 
 class _Tracing:
@@ -91,7 +91,7 @@ class _Tracing:
         duration_ms = 1000 * (time.perf_counter() - self._began)
         _open.set(self._before)
         span, parent = self._span, self._parent
-        captured = CapturedSpan(
+        captured = (
             span.name,
             span.trace_id,
             span.span_id,
@@ -109,23 +109,23 @@ class InMemoryTelemetry(_Sink):
     """Keeps everything, for tests and notebooks. Spans are listed in the order in which they ended."""
 
     def __init__(self) -> None:
-        self._spans: list[CapturedSpan] = []
-        self._metrics: list[CapturedMetric] = []
+        self._spans: list[tuple[Any, ...]] = []
+        self._metrics: list[tuple[Any, ...]] = []
 
     def spans(self) -> list[CapturedSpan]:
-        return list(self._spans)
+        return [CapturedSpan(*span) for span in self._spans]
 
     def metrics(self) -> list[CapturedMetric]:
-        return list(self._metrics)
+        return [CapturedMetric(*metric) for metric in self._metrics]
 
     def clear(self) -> None:
         self._spans.clear()
         self._metrics.clear()
 
-    def _on_span(self, span: CapturedSpan) -> None:
+    def _on_span(self, span: tuple[Any, ...]) -> None:
         self._spans.append(span)
 
-    def _on_metric(self, metric: CapturedMetric) -> None:
+    def _on_metric(self, metric: tuple[Any, ...]) -> None:
         self._metrics.append(metric)
 
 
@@ -136,12 +136,14 @@ class ConsoleTelemetry(_Sink):
         self._stream = stream
         self._show_metrics = show_metrics
 
-    def _on_span(self, span: CapturedSpan) -> None:
+    def _on_span(self, captured: tuple[Any, ...]) -> None:
+        span = CapturedSpan(*captured)
         failure = f"  ! {span.exception}" if span.exception else ""
         self._print(f"span   {span.name}  {span.duration_ms:.1f} ms{_listed(span.attributes)}{failure}")
 
-    def _on_metric(self, metric: CapturedMetric) -> None:
+    def _on_metric(self, captured: tuple[Any, ...]) -> None:
         if self._show_metrics:
+            metric = CapturedMetric(*captured)
             self._print(f"metric {metric.name}  {metric.value:g}{_listed(metric.attributes)}")
 
     def _print(self, line: str) -> None:
@@ -168,11 +170,11 @@ class FileTelemetry(_Sink):
                 self._file.close()
             self._file = None
 
-    def _on_span(self, span: CapturedSpan) -> None:
-        self._write({"type": "span", **asdict(span)})
+    def _on_span(self, span: tuple[Any, ...]) -> None:
+        self._write({"type": "span", **asdict(CapturedSpan(*span))})
 
-    def _on_metric(self, metric: CapturedMetric) -> None:
-        self._write({"type": "metric", **asdict(metric)})
+    def _on_metric(self, metric: tuple[Any, ...]) -> None:
+        self._write({"type": "metric", **asdict(CapturedMetric(*metric))})
 
     def _write(self, value: dict[str, Any]) -> None:
         line = canonical(plain(value)) + "\n"
