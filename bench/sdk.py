@@ -41,7 +41,7 @@ SCENARIOS = (
     Scenario("tools_8", "run with 8 parallel tool calls", goal=500),
     Scenario("concurrent", "1,000 runs at once", "runs/s", 8000, _per_second, more_is_better=True, most_rounds=2),
     Scenario("all_layers_reading", "run with one tool, every layer, audit and journal in files", goal=2000),
-    Scenario("all_layers_changing", "the same, and its tool changes something: one more disk wait", goal=2000),
+    Scenario("all_layers_changing", "the same, and its tool changes something: a wait for the disk", goal=2000),
     Scenario("workflow_step", "workflow, each step", goal=15),
     Scenario("chain", "chain of 10 agents", goal=1200),
     Scenario("supervisor", "supervisor, one delegation", goal=500),

@@ -98,7 +98,7 @@ async def concurrent(seconds: float) -> float:
 def all_layers(effect: Any) -> Any:
     """Permissions, a hook before and after, a budget, telemetry, facts, the audit log and the journal in files.
 
-    The journal is on disk before a call that changes something, and at the end of the run.
+    The journal is on disk before a call that changes something, and written at the end of the run.
     """
     asked = tool(effect=effect)(weather.fn)
 

@@ -848,9 +848,9 @@ async def test_tools_that_block_every_thread_do_not_hold_up_the_journal(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("effect", "expected"), [("keyed", ["on disk", "called", "on disk"]), ("read", ["called", "on disk"])]
+    ("effect", "expected"), [("keyed", ["on disk", "called", "committed"]), ("read", ["called", "committed"])]
 )
-async def test_a_run_waits_for_the_disk_before_a_call_that_changes_something_and_at_its_end_and_at_no_other_time(
+async def test_a_run_waits_for_the_disk_before_a_call_that_changes_something_and_at_no_other_time(
     effect: Any, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
@@ -873,6 +873,43 @@ async def test_a_run_waits_for_the_disk_before_a_call_that_changes_something_and
     await runtime.aclose()
 
     assert events == expected
+
+
+async def test_the_end_of_a_run_reaches_the_disk_in_a_moment_though_nobody_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(
+        "agents.core.runtime.sqlite.os.fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+    )
+    runtime = SqliteRuntime(tmp_path / "a.db")
+    answering = Agent("x", model=EchoModel(), runtime=runtime)
+
+    for _ in range(2):  # and again, once it is there
+        synced.clear()
+        await answering.run("hi")
+        assert synced == []
+        with anyio.fail_after(5):
+            while not synced:
+                await anyio.sleep(0.01)
+        assert synced == [str(tmp_path / "a.db-wal")]
+    await runtime.aclose()
+
+
+async def test_a_disk_that_fails_later_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("agents.core.runtime.sqlite.os.fsync", fail)
+    runtime = SqliteRuntime(tmp_path / "a.db")
+    await Agent("x", model=EchoModel(), runtime=runtime).run("hi")
+
+    with anyio.fail_after(5):
+        while "Input/output error" not in caplog.text:
+            await anyio.sleep(0.01)
+    await runtime.aclose()
 
 
 @pytest.mark.parametrize(("company", "expected"), [(False, {"MainThread"}), (True, {"loom-journal"})])
