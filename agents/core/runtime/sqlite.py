@@ -40,6 +40,8 @@ DEFAULT_PATH = "loom-runtime.db"
 _PATIENCE_SECONDS = 30  # for another process that writes
 _ALONE_SECONDS, _COMPANY_SECONDS = 0.01, 1.0  # before somebody who was alone, or not, looks around again
 _SYNC_SECONDS = 0.05  # that a power cut may take of what no run waits for
+# Each commit writes whole pages, and most records are small. The log grows to the usual 4 MiB all the same.
+_PAGE_BYTES, _LOG_PAGES = 2048, 2000
 T = TypeVar("T")
 
 _SCHEMA = """
@@ -217,7 +219,9 @@ class SqliteJournalStore(JournalStore):
             connection = sqlite3.connect(
                 self._path, timeout=_PATIENCE_SECONDS, isolation_level=None, check_same_thread=False
             )
+            connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")  # of a file that is made now
             connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
             connection.executescript(_SCHEMA)
             self._connection, self._level = connection, ""
         return self._connection
