@@ -16,6 +16,7 @@ import re
 import secrets
 import stat
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -63,6 +64,7 @@ class FileAuditLog:
         self._redactor = redactor or Redactor()
         self._fsync = fsync
         self._files = _Files(self._path, secret)
+        self._writes_at = 0.0  # what was posted, on the event loop that it was posted on
         # A log that was made of this one by another `append` has to see every entry.
         self._gathers = not fsync and type(self).append is FileAuditLog.append
 
@@ -87,8 +89,10 @@ class FileAuditLog:
         """Append an entry that nobody waits for. With `fsync`, and after a write that failed, it is waited for."""
         if not self._gathers or self._files.is_stuck:
             await self.append(session_id=session_id, actor=actor, action=action, payload=payload, user_id=user_id)
-        elif self._files.post(self._said(session_id, actor, action, payload, user_id)):
-            background.later(_LINGER_SECONDS, self._write_posted)
+            return
+        self._files.post(self._said(session_id, actor, action, payload, user_id))
+        if time.monotonic() >= self._writes_at:
+            self._write_later()
 
     def _said(
         self, session_id: str, actor: str, action: str, payload: dict[str, Any], user_id: str | None
@@ -102,10 +106,14 @@ class FileAuditLog:
             "at": utcnow(),
         }
 
+    def _write_later(self) -> None:
+        self._writes_at = time.monotonic() + _LINGER_SECONDS
+        background.later(_LINGER_SECONDS, self._write_posted)
+
     def _write_posted(self) -> None:
         try:
             if not self._files.write_posted(wait=False):
-                background.later(_LINGER_SECONDS, self._write_posted)
+                self._write_later()
         except (OSError, LoomError) as error:  # they are kept, and whoever waits for the next entry is told
             logger.warning("the audit log %s cannot be written: %s", self._path, error)
 
@@ -166,8 +174,8 @@ class _Files:
         finally:
             self._unlock()
 
-    def post(self, fields: dict[str, Any]) -> bool:
-        """Keep an entry until the next one is written. Whether it is the first that waits.
+    def post(self, fields: dict[str, Any]) -> None:
+        """Keep an entry until the next one is written.
 
         Raises right away when the log cannot be opened.
         """
@@ -175,7 +183,6 @@ class _Files:
             with self._locked():
                 self._catch_up()
         self._posted.append(fields)
-        return len(self._posted) == 1
 
     def write_posted(self, *, wait: bool) -> bool:
         """Write what was posted. False when somebody else is writing and we were not to wait."""
