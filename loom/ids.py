@@ -7,6 +7,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Callable
 from json.encoder import c_make_encoder, encode_basestring  # type: ignore[attr-defined]
 from typing import Any
 
@@ -45,10 +46,13 @@ _encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=
 _chunks = c_make_encoder and c_make_encoder(None, str, encode_basestring, None, ":", ",", True, False, True)
 
 
+quoted: Callable[[str], str] = encode_basestring  # `canonical` of a text
+
+
 def canonical(value: Any) -> str:
     """The one JSON text of a value: sorted keys, no spaces. What is hashed or compared goes through here."""
     if type(value) is str:
-        return encode_basestring(value)
+        return quoted(value)
     try:
         return "".join(_chunks(value, 0)) if _chunks else _encoder.encode(value)
     except RecursionError:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from audit.core.canonical import plain
-from loom.ids import canonical
+from loom.ids import canonical, quoted
 from loom.messages import utcnow
 
 
@@ -154,7 +154,7 @@ def _content(of: Mapping[str, Any]) -> tuple[str, str]:
     Written out, since the keys are known; that takes half as long as to sort and join them each time.
     """
     before = (
-        f'{{"action":{canonical(of["action"])},"actor":{canonical(of["actor"])},"payload":{canonical(of["payload"])}'
-        f',"prev":{canonical(of["prev"])},"seq":{of["seq"]:d},"session_id":{canonical(of["session_id"])}'
+        f'{{"action":{quoted(of["action"])},"actor":{quoted(of["actor"])},"payload":{canonical(of["payload"])}'
+        f',"prev":{quoted(of["prev"])},"seq":{of["seq"]:d},"session_id":{quoted(of["session_id"])}'
     )
     return before, f',"timestamp":"{of["timestamp"].isoformat()}","user_id":{canonical(of["user_id"])}}}'

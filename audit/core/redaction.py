@@ -101,8 +101,7 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
 )
 
 # The others need a sign that is in no word.
-_IN_WORDS = {"k_", "whsec_", "akia", "asia", "gh", "github_pat_", "aiza", "hf_", "gsk_", "npm_", "loom_"}
-_WORD_PATTERNS = tuple(known for known in _PATTERNS if known[0] in _IN_WORDS)
+_IN_WORDS = ("k_", "whsec_", "akia", "asia", "gh", "github_pat_", "aiza", "hf_", "gsk_", "npm_", "loom_")
 
 
 class Redactor:
@@ -182,13 +181,10 @@ class Redactor:
 
 def _without_keys(text: str) -> str:
     """A text without whatever looks like a known kind of key."""
-    patterns = _PATTERNS
-    if text.isidentifier():
-        if len(text) < _SHORTEST_WORD:
-            return text
-        patterns = _WORD_PATTERNS
+    if text.isidentifier() and (len(text) < _SHORTEST_WORD or not any(map(text.lower().__contains__, _IN_WORDS))):
+        return text
     lowered = text.lower()
-    for hint, pattern, replacement in patterns:
+    for hint, pattern, replacement in _PATTERNS:
         if hint in lowered:
             text = pattern.sub(replacement, text)
     return text
