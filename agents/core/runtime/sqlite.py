@@ -170,10 +170,12 @@ class SqliteJournalStore(JournalStore):
                 connection = self._connected()
                 self._sync(connection, "FULL" if on_disk else "NORMAL")
                 connection.execute("BEGIN IMMEDIATE")
+                before = connection.total_changes
                 try:
                     came_to = work(connection)
                     connection.execute("COMMIT")
-                    self._is_synced = on_disk
+                    if connection.total_changes != before:
+                        self._is_synced = on_disk
                 except BaseException:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
