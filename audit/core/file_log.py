@@ -212,12 +212,12 @@ class _Files:
 
     def _write(self, entries: Iterable[Mapping[str, Any]], *, fsync: bool = False) -> dict[str, Any]:
         """Write entries in one piece. The fields of the last one."""
-        last, lines, fields = self._last, [], {}
+        last, data = self._last, b""
+        fields: dict[str, Any] = {}
         for said in entries:
             fields, line = next_line(last, seal=self._seal, **said)
             last = Head(fields["seq"], fields["signature"])
-            lines += (line, b"\n")
-        data = b"".join(lines)
+            data += line + b"\n"
         try:
             _write_all(self._fd, data)
         except OSError:
