@@ -108,7 +108,7 @@ async def test_what_could_not_be_written_is_kept_and_the_next_is_told(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr("audit.core.file_log.os.write", full)
+        broken.setattr("audit.core.file_log.files.os.write", full)
         await soon(log, 2)
         with anyio.fail_after(5):
             while "No space left" not in caplog.text:

@@ -1,151 +1,30 @@
-"""A log in a file of JSON lines, written by several processes at once.
-
-Beside `audit.jsonl` lie `audit.jsonl.head`, the signed end of the chain and the lock of its writers, and, unless a
-secret is given, `audit.jsonl.key`, the secret, readable by its owner only. Whoever can read the key can forge the log:
-keep the secret elsewhere where that matters, and a head outside to notice that all files were rolled back together.
-"""
+"""The files of a log, as all of its processes write them."""
 
 from __future__ import annotations
 
 import fcntl
-import gzip
 import json
-import logging
 import os
-import re
 import secrets
 import stat
 import threading
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from anyio import to_thread
-from pydantic import ValidationError
-
-from audit.core.canonical import plain
 from audit.core.chain import Break, Verification, verify_links
 from audit.core.entry import AuditEntry, Head, Seal, link_of_line, next_line
-from audit.core.redaction import Redactor
-from loom import background
-from loom.errors import ConfigError, Conflict, LoomError
+from audit.core.file_log.lines import entry_of, lines_of
+from loom.errors import ConfigError, Conflict
 from loom.ids import canonical
-from loom.messages import utcnow
 
-logger = logging.getLogger(__name__)
-
-_LINGER_SECONDS = 0.002  # what nobody waits for may be lost in a crash for as long
 _HEAD_BYTES = 512  # written in one piece, so that a crash leaves the old head or the new one
 _BLOCK = 64 * 1024
 
 
-class FileAuditLog:
-    """Entries as JSON lines, chained across processes and restarts.
-
-    The file is opened at the first use and kept open; a file that was rotated away is noticed and the chain goes on in
-    the new one. Rotated files (`audit.jsonl.1`, `audit.jsonl-20261123.gz`) are still read. `fsync=True` returns from
-    `append` only when the entry is on the disk. Opening and appending cost the same however long the log is; `query`
-    and `verify` read all of it.
-
-    What nobody waits for (`append_soon`) gathers for 2 ms, and is written at once with the next entry that somebody
-    does wait for.
-
-    Without a secret one is made and kept in `<path>.key`. Raises ConfigError when that file is gone while the log is
-    not, or when others can read it.
-    """
-
-    def __init__(
-        self, path: str | Path, *, secret: str = "", fsync: bool = False, redactor: Redactor | None = None
-    ) -> None:
-        self._path = Path(path)
-        self._redactor = redactor or Redactor()
-        self._fsync = fsync
-        self._files = _Files(self._path, secret)
-        self._writes_at = 0.0  # what was posted, on the event loop that it was posted on
-        # A log that was made of this one by another `append` has to see every entry.
-        self._gathers = not fsync and type(self).append is FileAuditLog.append
-
-    @property
-    def path(self) -> Path:
-        return self._path
-
-    async def append(
-        self, *, session_id: str, actor: str, action: str, payload: dict[str, Any], user_id: str | None = None
-    ) -> AuditEntry:
-        fields = self._said(session_id, actor, action, payload, user_id)
-        # A thread costs more than a write to the page cache; it is worth it where the write waits.
-        entry = None if self._fsync else self._files.append(fields, wait=False)
-        if entry is None:
-            entry = await to_thread.run_sync(lambda: self._files.append(fields, wait=True, fsync=self._fsync))
-        assert entry is not None
-        return entry
-
-    async def append_soon(
-        self, *, session_id: str, actor: str, action: str, payload: dict[str, Any], user_id: str | None = None
-    ) -> None:
-        """Append an entry that nobody waits for. With `fsync`, and after a write that failed, it is waited for."""
-        if not self._gathers or self._files.is_stuck:
-            await self.append(session_id=session_id, actor=actor, action=action, payload=payload, user_id=user_id)
-            return
-        self._files.post(self._said(session_id, actor, action, payload, user_id))
-        if time.monotonic() >= self._writes_at:
-            self._write_later()
-
-    def _said(
-        self, session_id: str, actor: str, action: str, payload: dict[str, Any], user_id: str | None
-    ) -> dict[str, Any]:
-        return {
-            "session_id": session_id,
-            "actor": actor,
-            "action": action,
-            "payload": self._redactor.payload(payload),
-            "user_id": user_id,
-            "at": utcnow(),
-        }
-
-    def _write_later(self) -> None:
-        self._writes_at = time.monotonic() + _LINGER_SECONDS
-        background.later(_LINGER_SECONDS, self._write_posted)
-
-    def _write_posted(self) -> None:
-        try:
-            if not self._files.write_posted(wait=False):
-                self._write_later()
-        except (OSError, LoomError) as error:  # they are kept, and whoever waits for the next entry is told
-            logger.warning("the audit log %s cannot be written: %s", self._path, error)
-
-    async def query(
-        self, *, session_id: str | None = None, action: str | None = None, user_id: str | None = None
-    ) -> list[AuditEntry]:
-        """Entries in their order. What is not given does not filter, `user_id=None` included."""
-        filters = {"session_id": session_id, "action": action, "user_id": user_id}
-        wanted = {name: plain(value) for name, value in filters.items() if value is not None}
-        return await to_thread.run_sync(lambda: list(self._files.entries(wanted)))
-
-    async def all_entries(self) -> list[AuditEntry]:
-        return await self.query()
-
-    async def head(self) -> Head:
-        """The end of the chain, to be kept elsewhere."""
-        return await to_thread.run_sync(self._files.head)
-
-    async def verify(self, head: Head | None = None, *, after: Head | None = None) -> Verification:
-        """Whether the log is as it was written, rotated files included.
-
-        `head` is one that was kept elsewhere. `after` is the last entry before the ones that are still there, when
-        the oldest files were removed on purpose.
-        """
-        return await to_thread.run_sync(lambda: self._files.verify(head, after))
-
-    def close(self) -> None:
-        """Give the files back. The next append opens them again."""
-        self._files.close()
-
-
-class _Files:
+class Files:
     """The files of one log, in blocking calls, for the threads of one process."""
 
     def __init__(self, path: Path, secret: str) -> None:
@@ -283,7 +162,7 @@ class _Files:
     def verify(self, head: Head | None, after: Head | None) -> Verification:
         with self._locked():
             kept = _read_head(self._lock_fd, self._seal)
-            lines = self._lines()
+            lines = lines_of(self._path)
         heads = [known for known in (kept, head) if known]
         result = verify_links((link_of_line(line) for line in lines), self._seal, heads, after=after)
         if result.ok and kept is None and result.checked:
@@ -294,22 +173,13 @@ class _Files:
     def entries(self, wanted: Mapping[str, str]) -> Iterator[AuditEntry]:
         needles = [f'"{name}":{canonical(value)}'.encode() for name, value in wanted.items()]
         with self._locked():
-            lines = self._lines()
+            lines = lines_of(self._path)
         for line in lines:
             if not all(needle in line for needle in needles):
                 continue
-            entry = _entry(line)
+            entry = entry_of(line)
             if entry and all(getattr(entry, name) == value for name, value in wanted.items()):
                 yield entry
-
-    def _lines(self) -> Iterator[bytes]:
-        """All lines there are now, the oldest file first. Files are opened at once, so that a rotation does no harm."""
-        rotated = [path for path in self._path.parent.glob(self._path.name + "*") if _is_rotated(self._path, path)]
-        files = sorted((_opened(path) for path in rotated), key=_first_seq)
-        if self._path.exists():
-            size = self._path.stat().st_size
-            return _read(files, open(self._path, "rb"), size)
-        return _read(files, None, 0)
 
     # --- the lock and the key -----------------------------------------------------------------------------------------
 
@@ -424,39 +294,3 @@ def _read_head(fd: int, seal: Seal) -> Head | None:
     if not content or not seal.has_signed(content, mac.decode(errors="replace")):
         return None
     return Head(**json.loads(content))
-
-
-def _is_rotated(path: Path, other: Path) -> bool:
-    return re.fullmatch(r"[.-]\d[\d.-]*(\.gz)?", other.name.removeprefix(path.name)) is not None
-
-
-def _opened(path: Path) -> BinaryIO:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
-
-
-def _first_seq(file: BinaryIO) -> int:
-    link = link_of_line(file.readline().rstrip(b"\n"))
-    file.seek(0)
-    return link.seq if link else 0
-
-
-def _read(rotated: list[BinaryIO], current: BinaryIO | None, size: int) -> Iterator[bytes]:
-    for file in rotated:
-        with file:
-            yield from (line.rstrip(b"\n") for line in file)
-    if current is None:
-        return
-    with current:
-        read = 0
-        for line in current:
-            read += len(line)
-            if read > size:
-                return
-            yield line.rstrip(b"\n")
-
-
-def _entry(line: bytes) -> AuditEntry | None:
-    try:
-        return AuditEntry.model_validate_json(line)
-    except ValidationError:
-        return None
