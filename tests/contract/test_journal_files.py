@@ -166,12 +166,15 @@ async def test_the_end_of_a_run_reaches_the_disk_in_a_moment_though_nobody_waits
     monkeypatch.setattr(
         "agents.core.runtime.sqlite.os.fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}"))
     )
-    runtime = SqliteRuntime(tmp_path / "a.db")
+    (tmp_path / "link.db").symlink_to(tmp_path / "a.db")
+    monkeypatch.chdir(tmp_path)
+    runtime = SqliteRuntime("link.db")
     answering = Agent("x", model=EchoModel(), runtime=runtime)
 
     for _ in range(2):  # and again, once it is there
         synced.clear()
         await answering.run("hi")
+        monkeypatch.chdir("/")
         assert await runtime.unfinished() == []  # to read writes nothing, to the disk neither
         with anyio.fail_after(5):
             while not synced:

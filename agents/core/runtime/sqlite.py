@@ -104,7 +104,7 @@ class SqliteJournalStore(JournalStore):
         self._turn = Lock()
         self._pid = 0  # of the process that all of these are for
         self._alone, self._looks_again_at = False, 0.0
-        self._is_synced, self._syncs_at = True, 0.0
+        self._log, self._is_synced, self._syncs_at = "", True, 0.0
 
     @property
     def path(self) -> Path:
@@ -201,7 +201,7 @@ class SqliteJournalStore(JournalStore):
             return
         self._is_synced = True
         with suppress(FileNotFoundError):  # all of it has moved to the file itself, and is on disk there
-            log = os.open(f"{self._path}-wal", os.O_RDONLY)
+            log = os.open(self._log, os.O_RDONLY)
             try:
                 os.fsync(log)
             finally:
@@ -226,6 +226,7 @@ class SqliteJournalStore(JournalStore):
             connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
             connection.executescript(_SCHEMA)
             self._connection, self._level = connection, ""
+            self._log = f"{os.path.realpath(self._path)}-wal"  # where SQLite keeps it, also after a chdir
         return self._connection
 
     def _close(self) -> None:
