@@ -52,12 +52,14 @@ def folder_name(name: str | None) -> str:
     """The folder of a user, author or namespace: no two names share one, on any file system.
 
     Everything but lower-case letters, digits and `-_.@` is percent-encoded, so that `unquote` gives the name back;
-    names that would be too long end in their hash. None is `_anon`, which no name can become.
+    names that would be too long end in their hash. None is `_anon`, which no name can become, nor can one be `seeds`.
     """
     if name is None:
         return "_anon"
     if name == "":
         return "%"
+    if name == _SEEDS:
+        return "%73eeds"
     encoded = name.encode("utf-8", "surrogatepass")
     folder = "".join(
         chr(byte) if byte in _PLAIN and (place or chr(byte) not in "-_.") else f"%{byte:02x}"

@@ -36,6 +36,7 @@ async def write(workspace: LocalDiskWorkspace, title: str = "Oil", body: str = "
         ("a\0b\n", "a%00b%0a"),
         ("ş", "%c5%9f"),
         ("", "%"),
+        ("seeds", "%73eeds"),
         (None, "_anon"),
     ],
 )
@@ -244,6 +245,21 @@ async def test_file_tools_of_a_user_do_not_reach_another(tmp_path: Path) -> None
     assert "bash" in tools
     assert "ERROR" in await tools["read"].execute({"path": "../ben/notes/scout/001-secret.md"})
     assert "001-secret" not in await tools["find"].execute({"glob": "**/*"})
+
+
+async def test_a_user_named_like_the_folder_of_seeds_has_a_folder_of_his_own(tmp_path: Path) -> None:
+    (tmp_path / "prices.csv").write_text("1")
+    workspace = LocalDiskWorkspace(tmp_path / "ws", seed_paths=[tmp_path / "prices.csv"])
+
+    await write(workspace, "Secret", "of his", user_id="seeds")
+    his, hers = (
+        {tool.name: tool for tool in workspace.filesystem_tools(user_id=user_id)} for user_id in ("seeds", "ann")
+    )
+    await his["write"].execute({"path": "prices.csv", "content": "2"})
+    await workspace.forget(user_id="seeds")
+
+    assert await hers["find"].execute({"glob": "*"}) == "seeds/prices.csv"
+    assert (workspace.root / "seeds/prices.csv").read_text() == "1"
 
 
 async def test_vectors_lie_beside_the_notes_and_go_with_them(tmp_path: Path) -> None:
