@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from asyncio import CancelledError, current_task
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from difflib import get_close_matches
@@ -69,8 +70,8 @@ class InProcessToolHost:
     async def call(self, tool: str, args: Mapping[str, Any], *, call_id: str = "") -> ToolResult:
         """Run a tool.
 
-        An exception of the tool is an error result, its traceback a debug line in the log. Cancellation, and signals
-        that are no `Exception`, pass.
+        An exception of the tool is an error result, its traceback a debug line in the log. Cancellation of the caller,
+        and signals that are no `Exception`, pass.
         """
         found = self._tools.get(tool)
         if found is None:
@@ -78,7 +79,9 @@ class InProcessToolHost:
         started_at, start = utcnow(), perf_counter()
         try:
             output = await found.execute(args)
-        except (Exception, SystemExit) as exc:  # a tool that calls sys.exit() must not stop the worker
+        except (Exception, SystemExit, CancelledError) as exc:  # a tool that calls sys.exit() must not stop the worker
+            if isinstance(exc, CancelledError) and _is_cancelled():
+                raise
             logger.debug("tool %s failed", tool, exc_info=exc)
             took = (perf_counter() - start) * 1000
             return ToolResult.error_(call_id, _reason(exc), duration_ms=took, started_at=started_at)
@@ -145,6 +148,12 @@ class _Watch:
             self._news = anyio.Event()
             await self._news.wait()
         return self._events.popleft()
+
+
+def _is_cancelled() -> bool:
+    """Whether the running task is cancelled, and not only one that a tool of its has waited for."""
+    task = current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _reason(exc: BaseException) -> str:

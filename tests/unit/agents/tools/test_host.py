@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
+from functools import partial
 from typing import Any
 
 import anyio
 import pytest
 
+from agents.core.concurrency import together
 from agents.core.tools.base import ToolHost
 from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.tool import Tool, tool
@@ -146,6 +149,19 @@ async def test_a_cancelled_call_is_cancelled() -> None:
     with anyio.move_on_after(0.01) as scope:
         await InProcessToolHost([sleep]).call("sleep", {})
     assert scope.cancelled_caught
+
+
+async def test_what_a_tool_cancels_itself_is_an_error_result() -> None:
+    async def lose() -> None:
+        inner = asyncio.create_task(asyncio.sleep(30))
+        inner.cancel()
+        await inner
+
+    host = InProcessToolHost([lose])
+
+    assert (await host.call("lose", {})).error == "CancelledError"
+    both = await together([partial(host.call, "lose", {}, call_id=call_id) for call_id in "ab"])
+    assert [result.call_id for result in both] == ["a", "b"]
 
 
 async def test_a_timeout_is_an_error_result_that_says_so() -> None:
