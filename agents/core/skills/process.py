@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import secrets
-import signal
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import DEVNULL, PIPE, STDOUT
+from subprocess import STDOUT
 from typing import Protocol
 
 import anyio
-import anyio.to_thread
 from anyio.abc import ByteReceiveStream, Process
 
+from agents.core.tools.builtin import reaped
 from loom.errors import ToolError
 
-_MARK = "LOOM_PROCESS_MARK"
 _DRAIN_SECONDS = 1.0
-_ROUNDS = 20
 
 
 @dataclass(frozen=True)
@@ -49,22 +47,15 @@ class Run(Protocol):
 async def run_process(
     argv: Sequence[str], *, folder: Path, env: Mapping[str, str], timeout_seconds: float, max_output_bytes: int
 ) -> Finished:
-    """Run a program in a session of its own with exactly `env`, and kill it with all its children when the time is over
-    or the caller is cancelled. What it left running is killed when it ends, too.
+    """Run a program in a session of its own with exactly `env`, and kill it with everything it started when the time is
+    over or the caller is cancelled. What it left running is killed when it ends, too. Out of reach is what a program
+    that kills its own reaper has started: one that you do not trust belongs in a box.
 
     Raises ToolError when it cannot be started.
     """
-    mark = secrets.token_hex(16)
     try:
-        process = await anyio.open_process(
-            argv,
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=STDOUT,
-            cwd=folder,
-            env={**env, _MARK: mark},
-            start_new_session=True,
-        )
+        _check_is_program(argv[0], env.get("PATH"))
+        process = await reaped.start(argv, cwd=folder, env=env, stderr=STDOUT)
     except OSError as problem:
         raise ToolError(f"cannot start {argv[0]!r}: {problem.strerror}") from problem
     kept = _Kept(max_output_bytes)
@@ -74,10 +65,14 @@ async def run_process(
             return Finished(process.returncode, bytes(kept.data), kept.is_cut)
         return Finished(None, bytes(kept.data), kept.is_cut)
     finally:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(_kill, process.pid, mark)
-            await process.wait()
-            await process.aclose()
+        await reaped.end(process)
+
+
+def _check_is_program(name: str, path: str | None) -> None:
+    """Raise the OSError of starting it: the process that will is not this one."""
+    if shutil.which(name, path=path) is None:
+        code = errno.EACCES if os.path.exists(name) else errno.ENOENT
+        raise OSError(code, os.strerror(code), name)
 
 
 class _Kept:
@@ -107,27 +102,3 @@ async def _read(stream: ByteReceiveStream, kept: _Kept) -> None:
     with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
         async for chunk in stream:
             kept.add(chunk)
-
-
-def _kill(pid: int, mark: str) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-    for _ in range(_ROUNDS):  # one that was about to fork may have got a child in between
-        strays = _marked(mark)
-        if not strays:
-            return
-        for stray in strays:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(stray, signal.SIGKILL)
-
-
-def _marked(mark: str) -> list[int]:
-    """Processes that carry the mark in their environment: children that made a session of their own."""
-    wanted = f"{_MARK}={mark}".encode()
-    found = []
-    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
-        if name.isdigit():
-            with suppress(OSError):
-                if wanted in Path("/proc", name, "environ").read_bytes():
-                    found.append(int(name))
-    return found

@@ -1,8 +1,8 @@
-"""Runs one shell command and ends every process that it started; used as a script, never imported by Loom.
+"""Runs one program and ends every process that it started; used as a script, never imported by Loom.
 
 It makes itself the reaper of orphans, so a process that forks twice, starts a session of its own or empties its
-environment is still found below it. It ends all of them when the command ends, or when its standard input closes: Loom
-closes that after a timeout, and the kernel does when Loom itself is killed. Its exit code is the command's.
+environment is still found below it. It ends all of them when the program ends, or when its standard input closes: Loom
+closes that after a timeout, and the kernel does when Loom itself is killed. Its exit code is the program's.
 
 Only the standard library, and `-I -S`: it must start in milliseconds.
 """
@@ -18,24 +18,28 @@ PR_SET_CHILD_SUBREAPER = 36
 PATIENCE_SECONDS = 5.0  # for processes that no signal of ours reaches: those of another user
 
 
-def main(command: str) -> int:
+def main(argv: list[str]) -> int:
     if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         return 126
     child_ended, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
-    shell = os.posix_spawn(
-        "/bin/sh",
-        ["/bin/sh", "-c", command],
-        os.environ,
-        file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)],
-        setsid=True,
-        setsigdef=[signal.SIGCHLD, signal.SIGPIPE],
-    )
+    try:
+        program = os.posix_spawnp(
+            argv[0],
+            argv,
+            os.environ,
+            file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)],
+            setsid=True,
+            setsigdef=[signal.SIGCHLD, signal.SIGPIPE],
+        )
+    except OSError as problem:
+        sys.stderr.write(f"cannot start {argv[0]!r}: {problem.strerror}\n")
+        return 126
     code = None
     while code is None:
         ready, _, _ = select.select([0, child_ended], [], [])
-        code = reap(shell)
+        code = reap(program)
         if 0 in ready and not os.read(0, 1):
             break
         if child_ended in ready:
@@ -44,8 +48,8 @@ def main(command: str) -> int:
     return 128 + signal.SIGKILL if code is None else code
 
 
-def reap(shell: int) -> int | None:
-    """Collect the dead. Answers the shell's exit code when it is among them."""
+def reap(program: int) -> int | None:
+    """Collect the dead. Answers the program's exit code when it is among them."""
     code = None
     while True:
         try:
@@ -54,7 +58,7 @@ def reap(shell: int) -> int | None:
             return code
         if pid == 0:
             return code
-        if pid == shell:
+        if pid == program:
             ended = os.waitstatus_to_exitcode(status)
             code = ended if ended >= 0 else 128 - ended
 
@@ -95,4 +99,4 @@ def descendants() -> list[int]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))

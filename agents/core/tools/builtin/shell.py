@@ -7,11 +7,7 @@ network included. What must not be reached belongs behind a sandbox.
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,16 +15,13 @@ import anyio
 from anyio.abc import ByteReceiveStream, Process
 
 from agents.core.tools.beneath import Beneath
+from agents.core.tools.builtin import reaped
 from agents.core.tools.builtin.courtesy import objection
 from agents.core.tools.builtin.workdir import folder
 from agents.core.tools.tool import Tool, tool
 
 OUTPUT_CHARS = 10_000  # of each of the two streams
 LONGEST_SECONDS = 600.0  # what a model may ask for
-ENDING_SECONDS = 7.0  # longer than the reaper's own patience
-
-_REAPER = Path(__file__).with_name("reaper.py")
-_HAS_REAPER = sys.platform.startswith("linux") and bool(sys.executable)
 
 
 def bash_tool(
@@ -70,14 +63,14 @@ class _Shell:
         limit = min(self.timeout if timeout_sec is None else max(timeout_sec, 0.0), LONGEST_SECONDS)
         try:
             self.beneath.mkdirs(".")
-            process = await self._start(command)
+            process = await reaped.start(["/bin/sh", "-c", command], cwd=self.beneath.root, env=self._environment())
         except (OSError, ValueError) as exc:  # too long, or with a NUL in it
             return f"ERROR: the command cannot be started: {getattr(exc, 'strerror', None) or exc}"
         out, err = _Kept(), _Kept()
         try:
             code = await _result_of(process, out, err, limit)
         finally:
-            await _end(process)
+            await reaped.end(process)
         report = f"$ {command}\n[exit={code}]" if code is not None else _too_late(command, limit)
         return report + out.section("stdout") + err.section("stderr")
 
@@ -86,16 +79,6 @@ class _Shell:
             return None if self.allow_pattern(command) else "this command is not allowed"
         reason = objection(command)
         return f"this command is not run: {reason}" if reason else None
-
-    async def _start(self, command: str) -> Process:
-        reaped = [sys.executable, "-I", "-S", str(_REAPER), command]
-        return await anyio.open_process(
-            reaped if _HAS_REAPER else ["/bin/sh", "-c", command],
-            stdin=subprocess.PIPE if _HAS_REAPER else subprocess.DEVNULL,
-            cwd=self.beneath.root,
-            env=self._environment(),
-            start_new_session=True,
-        )
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -116,15 +99,6 @@ async def _result_of(process: Process, out: _Kept, err: _Kept, limit: float) -> 
                     readers.start_soon(kept.drain, stream)
         return await process.wait()
     return None
-
-
-async def _end(process: Process) -> None:
-    """Stop what is left, also when the run is being cancelled. Closing the reaper's input is the sign to it."""
-    if not _HAS_REAPER:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    with anyio.move_on_after(ENDING_SECONDS, shield=True):
-        await process.aclose()
 
 
 @dataclass

@@ -113,8 +113,9 @@ async def test_a_script_that_takes_too_long_is_killed_with_all_its_children(tmp_
     assert not any(_is_alive(int(pid)) for pid in pids.split())
 
 
-async def test_children_that_a_script_leaves_behind_are_killed(tmp_path: Path) -> None:
-    code = "import subprocess\nprint(subprocess.Popen(['sleep', '300'], start_new_session=True).pid)"
+@pytest.mark.parametrize("more", ["", ", env={}"])
+async def test_children_that_a_script_leaves_behind_are_killed(tmp_path: Path, more: str) -> None:
+    code = f"import subprocess\nprint(subprocess.Popen(['/bin/sleep', '300'], start_new_session=True{more}).pid)"
 
     pid = int(await script(tmp_path, code).execute({}))
 

@@ -12,7 +12,7 @@ import anyio
 import psutil
 import pytest
 
-from agents.core.tools.builtin import bash_tool, shell
+from agents.core.tools.builtin import bash_tool, reaped, shell
 from agents.core.tools.builtin.courtesy import objection
 from agents.core.tools.host import InProcessToolHost
 
@@ -264,7 +264,7 @@ async def test_a_callable_decides_instead_of_the_list(tmp_path: Path, allow: Cal
 
 
 async def test_without_the_reaper_the_process_group_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shell, "_HAS_REAPER", False)
+    monkeypatch.setattr(reaped, "_HAS_REAPER", False)
     marker = f"{tmp_path}/survived"
 
     assert "[exit=3]" in await run(tmp_path, "exit 3")
