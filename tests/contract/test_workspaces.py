@@ -229,6 +229,7 @@ async def test_only_the_author_changes_or_archives_a_note(workspace: ShelfWorksp
 @pytest.mark.parametrize(
     "slug",
     [
+        "../../../ben/notes/scout/001-secret",
         "../../ben/notes/scout/001-secret",
         "../scout/001-secret",
         "/etc/passwd",
