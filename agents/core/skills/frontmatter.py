@@ -14,6 +14,8 @@ from agents.core.skills.errors import SkillError
 _FENCE = re.compile(r"\A---[ \t]*\n(.*?)(?:^|\n)---[ \t]*(?:\n|\Z)", re.DOTALL)
 _PLAIN_LINE = re.compile(r"^([A-Za-z][\w-]*): +([^\s\"'\[{|>&*!%@`#].*)$", re.MULTILINE)
 _MAX_BYTES = 65_536
+# PyYAML lets the last two pass: of `2026-13-01`, which looks like a date, and of brackets a thousand deep.
+_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 
 
 def split(text: str, *, source: str) -> tuple[dict[str, Any], str]:
@@ -33,11 +35,11 @@ def split(text: str, *, source: str) -> tuple[dict[str, Any], str]:
 def _parsed(text: str, source: str) -> Any:
     try:
         return _load(text)
-    except yaml.YAMLError as problem:
+    except _NOT_YAML as problem:
         try:
             # `description: Use when: …` is no YAML, but common in skills that are around.
             return _load(_PLAIN_LINE.sub(lambda line: f"{line[1]}: {json.dumps(line[2].rstrip())}", text))
-        except yaml.YAMLError:
+        except _NOT_YAML:
             raise SkillError(f"{source}: the front matter is not valid YAML: {problem}") from problem
 
 

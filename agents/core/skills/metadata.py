@@ -72,7 +72,7 @@ def metadata_of(fields: Mapping[str, Any], *, source: str) -> SkillMetadata:
         extra=_extra(fields, source),
         allowed_tools=_allowed_tools(fields, source),
         requires=_requires(fields, source),
-        declared_tool_count=len(fields.get("tools") or ()),
+        declared_tool_count=_tool_count(fields, source),
     )
 
 
@@ -117,6 +117,13 @@ def _allowed_tools(fields: Mapping[str, Any], source: str) -> list[str] | None:
             found += _names(value, name, source)
     is_given = fields.get("allowed-tools") is not None or fields.get("allowed_tools") is not None
     return list(dict.fromkeys(found)) if is_given else None
+
+
+def _tool_count(fields: Mapping[str, Any], source: str) -> int:
+    value = fields.get("tools") or {}
+    if not isinstance(value, dict):
+        raise SkillError(f"{source}: tools is {value!r}, not a mapping of names to scripts")
+    return len(value)
 
 
 def _requires(fields: Mapping[str, Any], source: str) -> list[str]:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
@@ -92,8 +93,6 @@ def inside(folder: Path, path: PurePosixPath | str) -> Path:
 def scripts_of(fields: Mapping[str, Any], folder: Path | None, *, source: str) -> list[Script]:
     """The declared tools. Raises SkillError for what cannot be run, before anybody wants to run it."""
     declared = fields.get("tools") or {}
-    if not isinstance(declared, dict):
-        raise SkillError(f"{source}: tools is {declared!r}, not a mapping of names to scripts")
     if declared and folder is None:
         raise SkillError(f"{source}: a skill without a folder cannot declare tools: there are no scripts to run")
     scripts = [_script(str(name), declared[name], source) for name in declared]
@@ -117,11 +116,18 @@ def _script(name: str, declared: Any, source: str) -> Script:
         name=name,
         description=str(declared.get("description") or "").strip(),
         path=path,
-        args={str(arg): _schema(arg, declared["args"][arg], where) for arg in declared.get("args") or {}},
+        args=_args(declared, where),
         destructive=_flag(declared, "destructive", where),
         effect=_effect(declared, where),
         timeout=_seconds(declared, where),
     )
+
+
+def _args(declared: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:
+    value = declared.get("args") or {}
+    if not isinstance(value, dict):
+        raise SkillError(f"{where}: args is {value!r}, not a mapping of names to types")
+    return {str(name): _schema(name, schema, where) for name, schema in value.items()}
 
 
 def _schema(name: Any, declared: Any, where: str) -> dict[str, Any]:
@@ -158,7 +164,7 @@ def _effect(declared: Mapping[str, Any], where: str) -> Effect | None:
 
 def _seconds(declared: Mapping[str, Any], where: str) -> float:
     value = declared.get("timeout", DEFAULT_SECONDS)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < inf:
         raise SkillError(f"{where}: timeout is {value!r}, not a number of seconds above 0")
     return float(value)
 

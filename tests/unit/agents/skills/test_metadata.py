@@ -83,6 +83,8 @@ def test_a_line_of_dashes_in_the_body_stays_there() -> None:
         ("name: a\ndescription: d\nmetadata: x", "not a mapping"),
         ("name: a\nname: b\ndescription: d", "'name' is there twice"),
         ("name: [\ndescription: d", "not valid YAML"),
+        ("name: a\ndescription: d\nmetadata: {since: 2026-13-01}", "not valid YAML"),
+        (f"name: a\ndescription: d\nmetadata: {'[' * 5_000}", "not valid YAML"),
         ("name: a\ndescription: &x d\nlicense: *x", "aliases"),
         ("- name", "not a mapping"),
         ("name: a\ndescription: !!python/object/apply:os.system ['true']", "not valid YAML"),

@@ -171,7 +171,11 @@ async def test_a_script_that_is_a_link_out_of_the_skill_is_refused(tmp_path: Pat
     [
         ("run: {script: run.py, args: {a: {type: text}}}", "has type 'text'"),
         ("run: {script: run.py, args: {a: 5}}", "needs a type"),
+        ("run: {script: run.py, args: [a]}", "args is"),
         ("run: {script: run.py, timeout: 0}", "timeout is 0"),
+        ("run: {script: run.py, timeout: .inf}", "timeout is inf"),
+        ("run: {script: run.py, timeout: .nan}", "timeout is nan"),
+        ("5", "tools is 5"),
         ("run: {script: run.py, effect: sometimes}", "effect is 'sometimes'"),
         ("run: {script: run.py, effect: read, destructive: true}", "cannot be destructive and only read"),
         ("run: {script: run.py, destructive: maybe}", "destructive is 'maybe'"),
