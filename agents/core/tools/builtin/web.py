@@ -143,7 +143,7 @@ class _Serper:
         try:
             found = json.loads(answer.body)["organic"]
             return [Hit(_line(r["title"]), r["link"], _line(r.get("snippet", ""))) for r in found]
-        except (ValueError, KeyError, TypeError) as exc:
+        except (ValueError, KeyError, TypeError, AttributeError) as exc:
             raise Unavailable("the search service answered something else than results") from exc
 
 

@@ -86,10 +86,13 @@ async def test_serpers_answer_becomes_a_list_of_links() -> None:
         (FakeEgress("<html></html>"), {}, "(no results)"),
         (FakeEgress("puzzle", status=202), {}, "(web search failed: the search service answered HTTP 202)"),
         (Unplugged(), {}, "(web search failed: the cable is out)"),
-        (
-            FakeEgress("[]"),
-            {"backend": "serper", "api_key": "k"},
-            "(web search failed: the search service answered something else than results)",
+        *(
+            (
+                FakeEgress(body),
+                {"backend": "serper", "api_key": "k"},
+                "(web search failed: the search service answered something else than results)",
+            )
+            for body in ("[]", '{"organic": [{"title": null, "link": "https://a.test/"}]}')
         ),
     ],
 )
