@@ -15,6 +15,7 @@ import sys
 import time
 
 PR_SET_CHILD_SUBREAPER = 36
+POLITE = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 PATIENCE_SECONDS = 5.0  # for processes that no signal of ours reaches: those of another user
 
 
@@ -24,6 +25,8 @@ def main(argv: list[str]) -> int:
     child_ended, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    for number in POLITE:  # `pkill python` means another one
+        signal.signal(number, signal.SIG_IGN)
     try:
         program = os.posix_spawnp(
             argv[0],
@@ -31,7 +34,7 @@ def main(argv: list[str]) -> int:
             os.environ,
             file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)],
             setsid=True,
-            setsigdef=[signal.SIGCHLD, signal.SIGPIPE],
+            setsigdef=[signal.SIGCHLD, signal.SIGPIPE, *POLITE],
         )
     except OSError as problem:
         sys.stderr.write(f"cannot start {argv[0]!r}: {problem.strerror}\n")

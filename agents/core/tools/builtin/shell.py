@@ -37,8 +37,8 @@ def bash_tool(
     The command inherits no environment but PATH, LANG, and what `extra_env` names; its HOME is the work directory.
     Everything that it started ends with it, after `timeout` seconds at the latest: on Linux also processes that
     forked twice or began their own session, elsewhere those of its process group. Out of reach are processes that
-    another service was asked to start, and everything when the command kills its own reaper. `allow_pattern` decides
-    about commands instead of the built-in list, which stops only slips like `rm -rf /`.
+    another service was asked to start, and everything when the command sends SIGKILL to its own reaper.
+    `allow_pattern` decides about commands instead of the built-in list, which stops only slips like `rm -rf /`.
     """
     return replace(_Shell(folder(workdir), timeout, allow_pattern, dict(extra_env or {})).bash, name=name)
 

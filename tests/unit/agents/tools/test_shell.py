@@ -25,6 +25,7 @@ SLIPPING_AWAY = {
     "double fork": f"(({LATER}) &) ; sleep 30",
     "own session": f"setsid sh -c '{LATER}' & sleep 30",
     "own session, forked twice, empty environment": f"(env -i setsid sh -c '(({LATER}) &)' &) ; sleep 30",
+    "after a signal to all Pythons": f"kill -TERM $PPID; {LATER}",
     "deaf to signals": f"trap '' TERM INT HUP; {LATER}",
     "without output": f"nohup sh -c '{LATER}' >/dev/null 2>&1 & sleep 30",
 }
