@@ -125,6 +125,8 @@ def _hint(parameter: inspect.Parameter, fn: Callable[..., Any], names: dict[str,
     scope = getattr(fn, "__globals__", {})
     try:
         hint = typing.get_type_hints(holder, globalns=scope, localns=names, include_extras=True)[parameter.name]
+        if parameter.default is None and hint is not Any:
+            hint |= None  # `tags: list[str] = None`: a model that sends the default it was told must not be refused
         return _portable(hint, names)
     except NameError as exc:
         raise ConfigError(

@@ -222,6 +222,18 @@ async def test_a_field_as_default_describes_and_fills_in() -> None:
     assert await page.execute({}) == (20, [])
 
 
+async def test_a_default_of_none_may_be_sent_also_where_the_hint_does_not_say_so() -> None:
+    @tool
+    def search(query: str, tags: list[str] = None) -> str:  # type: ignore[assignment]  # noqa: RUF013
+        return f"{query} {tags}"
+
+    jsonschema.validate(
+        {"query": "a", "tags": search.input_schema["properties"]["tags"]["default"]}, search.input_schema
+    )
+    assert await search.execute({"query": "a", "tags": None}) == "a None"
+    assert await search.execute({"query": "a", "tags": ["b"]}) == "a ['b']"
+
+
 async def test_self_and_variadic_parameters_are_not_offered() -> None:
     class Desk:
         def __init__(self, name: str) -> None:
