@@ -14,6 +14,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from agents.core.stop_hooks import StopHookResult
 from loom.messages import Message
 
@@ -151,13 +153,14 @@ def _cell(text: str) -> str:
 class ActivePlan:
     """The plan of one run: what it wrote last, else what its conversation says it wrote, else what it began with.
 
-    `note_slug` is the note that mirrors it, once there is one.
+    `note_slug` is the note that mirrors it, once there is one; whoever writes that takes `turn`.
     """
 
     seed: LivingPlan | None = None
     messages: Callable[[], Sequence[Message]] = tuple
     written: LivingPlan | None = None
     note_slug: str | None = None
+    turn: anyio.Lock = field(default_factory=anyio.Lock)
 
     @property
     def plan(self) -> LivingPlan | None:

@@ -37,10 +37,11 @@ def make_plan_tools(
     async def write(goal: str, steps: Steps) -> str:
         """Write your whole plan: the goal and every step with its status and finding. Replaces the plan before it."""
         active = active_plan()
-        active.written = plan_from(goal, steps)
+        active.written = plan = plan_from(goal, steps)
         if workspace is not None:
-            await _mirror(workspace, active.written, task_id=task_id, author=author)
-        return active.written.render()
+            async with active.turn:  # a model may write twice in one turn
+                await _mirror(workspace, plan, task_id=task_id, author=author)
+        return plan.render()
 
     async def read() -> str:
         """Read your plan as it stands."""

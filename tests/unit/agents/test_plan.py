@@ -1,9 +1,12 @@
 import json
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+from agents.core.concurrency import together
 from agents.core.plan import (
     LivingPlan,
     LivingPlanStep,
@@ -17,6 +20,7 @@ from agents.core.plan_resolver import ResolvedLivingPlan, resolve_living_plan
 from agents.core.plan_tools import living_plan_prompt_section, make_plan_tools, make_recall_past_plans_tool
 from agents.core.stop_hooks import StopHook
 from agents.core.workspace.in_memory import InMemoryWorkspace
+from agents.core.workspace.local_disk import LocalDiskWorkspace
 from loom.context import RunContext, set_run_context
 from loom.errors import ConfigError
 from loom.messages import Message, Role, ToolCall
@@ -255,6 +259,20 @@ async def test_a_plan_is_mirrored_to_one_note_of_the_run() -> None:
     assert (note.kind, note.author, note.title, note.run_id) == ("plan", "scout", "Plan: Ship", "run_1")
     assert "land" in note.body
     assert await workspace.list_notes(user_id=None) == []
+
+
+async def test_plans_that_are_written_in_one_turn_share_one_note(tmp_path: Path) -> None:
+    workspace = LocalDiskWorkspace(tmp_path)
+    write, _ = make_plan_tools(workspace=workspace)
+
+    async with in_run("run_1"):
+        with plan_of_run():
+            await together([partial(write.execute, {"goal": "Ship", "steps": [step]}) for step in ("look", "leap")])
+
+    (summary,) = await workspace.list_notes(user_id="ann")
+    note = await workspace.read_note(summary.slug, user_id="ann")
+    assert note is not None
+    assert "leap" in note.body
 
 
 async def test_runs_of_one_task_go_on_with_one_note() -> None:
