@@ -93,7 +93,7 @@ class Skill:
         """The Markdown below the front matter."""
         if self._folder is None:
             return self._body
-        file = self._folder / FILE
+        file = inside(self._folder, FILE)  # looked at again: the folder may have changed since the skill was read
         return split(_text_of(file), source=str(file))[1]
 
     def list_files(self) -> list[Path]:

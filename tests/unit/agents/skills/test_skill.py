@@ -208,6 +208,19 @@ def test_a_skill_file_that_is_a_link_out_of_its_folder_is_refused(tmp_path: Path
         Skill(tmp_path / "linked")
 
 
+def test_a_body_that_is_gone_or_became_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    file = write(tmp_path / "a" / "s") / "SKILL.md"
+    skill = Skill(file)
+
+    (tmp_path / "elsewhere.md").write_text(file.read_text())
+    file.unlink()
+    with pytest.raises(SkillError, match="there is no file"):
+        skill.load_body()
+    file.symlink_to(tmp_path / "elsewhere.md")
+    with pytest.raises(SkillError, match="leads out of the folder"):
+        skill.load_body()
+
+
 def test_the_content_hash_changes_with_any_file(tmp_path: Path) -> None:
     folder = write(tmp_path / "one", notes__md="notes")
     before = Skill(folder).content_hash()
