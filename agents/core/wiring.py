@@ -20,6 +20,7 @@ from agents.core.tools.joined import Joined
 from agents.core.tools.tool import Tool
 from audit.core.log import AuditLog
 from audit.core.telemetry import NoTelemetry, Telemetry
+from governance.core import hooks as hooking
 from governance.core.budget import Budget, NoBudget
 from governance.core.gate import Gate, StandardGate
 from governance.core.hooks import HookRegistry
@@ -137,10 +138,10 @@ class _Layers:
 
 
 def _layers(agent: Agent, parent: Dependencies) -> _Layers:
-    """The agent's own layers; what it has none of is that of the run it works for."""
+    """The agent's own layers; what it has none of is that of the run it works for. Hooks add up."""
     budget = parent.budget if type(agent.budget) is NoBudget else agent.budget
     permissions = parent.permissions if type(agent.permissions) is AllowAll else agent.permissions
-    hooks = parent.hooks if agent.hooks.is_empty else agent.hooks
+    hooks = hooking.joined(parent.hooks, agent.hooks)
     approval_handler = parent.approval_handler if agent.approval_handler is None else agent.approval_handler
     return _Layers(
         budget,

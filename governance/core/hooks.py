@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -116,6 +117,18 @@ class HookRegistry:
         if clock.cancelled_caught or time.monotonic() - began > self.hook_timeout_s:
             raise TimeoutError
         return said
+
+
+def joined(outer: HookRegistry, inner: HookRegistry) -> HookRegistry:
+    """The hooks of a run and of one who works for it: all of them are asked and told, each with the time it is given.
+
+    Whoever watches his own calls does not take a guard away that others have put before them.
+    """
+    if inner.is_empty or inner is outer:
+        return outer
+    if outer.is_empty:
+        return inner
+    return HookRegistry([outer.pre_tool, inner.pre_tool], [outer.post_tool, inner.post_tool], hook_timeout_s=math.inf)
 
 
 class _WithoutUser:

@@ -3,8 +3,9 @@
     crew = Crew(session, deps, backdrop=backdrop)
     result = await crew.run("writer", agent, "Write …")
 
-What a worker has of its own counts: memory, budget, permissions, hooks, approval handler, audit log, telemetry, tone,
-workspace. What it has none of is the team's, so nothing that the team may not do is done by its workers unwatched.
+What a worker has of its own counts: memory, budget, permissions, approval handler, audit log, telemetry, tone,
+workspace. What it has none of is the team's, so nothing that the team may not do is done by its workers unwatched. The
+team's hooks are asked and told besides a worker's own: to watch a worker takes no guard away.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ from agents.core.stop_hooks import StopHookResult
 from agents.core.team import Team, run_architecture
 from agents.core.workflow import Workflow
 from agents.core.workspace.in_memory import InMemoryWorkspace
+from governance.core.hooks import HookRegistry
+from governance.core.permissions import PermissionDecision
 from loom.context import get_run_context
 from memory.core.backends.in_memory import InMemoryMemory
 from tests.unit.agents.architectures.cast import Cast, tool_turn
@@ -86,6 +88,51 @@ async def test_a_worker_with_a_memory_of_its_own_keeps_it():
     await team.run("Go?", user_id="ann")
 
     assert [e.output for e in (await own.export(user_id="ann")).episodes] == ["Yes."]
+
+
+async def test_a_worker_that_watches_its_calls_takes_no_guard_of_the_team_away():
+    cast, heard = Cast(), []
+
+    def stamp() -> str:
+        """Stamp."""
+        return "stamped"
+
+    async def refuse(call):
+        heard.append("team before")
+        return PermissionDecision.deny_("not today") if heard.count("team before") > 1 else None
+
+    async def team_after(call, result):
+        heard.append("team after")
+
+    async def own_after(call, result):
+        heard.append("worker after")
+
+    own = HookRegistry(post_tool_hooks=[own_after])
+    worker = cast.agent("desk", tool_turn(("stamp", {})), tool_turn(("stamp", {})), "Done.", tools=[stamp], hooks=own)
+    team = cast.team(desk_of(worker), "route: desk", hooks=HookRegistry([refuse], [team_after]))
+
+    await team.run("Go.", user_id="ann")
+
+    assert heard == ["team before", "team after", "worker after", "team before"]
+    assert [m.content for m in cast.asked[-1][1] if m.role == "tool"] == ["stamped", "DENIED: not today"]
+
+
+async def test_hooks_that_a_team_and_its_worker_share_hear_of_a_call_once():
+    cast, heard = Cast(), []
+
+    def stamp() -> str:
+        """Stamp."""
+        return "stamped"
+
+    async def hear(call, result):
+        heard.append(call.tool)
+
+    hooks = HookRegistry(post_tool_hooks=[hear])
+    worker = cast.agent("desk", tool_turn(("stamp", {})), "Done.", tools=[stamp], hooks=hooks)
+
+    await cast.team(desk_of(worker), "route: desk", hooks=hooks).run("Go.", user_id="ann")
+
+    assert heard == ["stamp"]
 
 
 async def test_workers_write_in_the_teams_workspace_under_their_own_names():
