@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
@@ -17,7 +17,10 @@ from agents.core.tools.base import ToolHost
 from agents.core.tools.beneath import PathEscapeError
 from agents.core.tools.tool import Tool, tool
 from loom.context import RunContext, get_run_context
-from loom.messages import Message
+from loom.messages import Message, ToolCall, ToolResult
+
+if TYPE_CHECKING:
+    from agents.core.architectures.base import AgentSession, Dependencies
 
 LOAD = "load_skill"
 READ = "read_skill_file"
@@ -116,6 +119,16 @@ class _ForCaller(Tool):
         return await self.own().undo(args, output)
 
 
+@dataclass
+class _NestedForCaller(_ForCaller):
+    """The same for one that runs within the run that calls it, such as a workflow."""
+
+    async def call_at(self, call: ToolCall, key: str, session: AgentSession, deps: Dependencies) -> ToolResult | None:
+        own: Any = self.own()
+        result: ToolResult | None = await own.call_at(call, key, session, deps)
+        return result
+
+
 class _Built:
     """The tools of one skill by context, so that the calls of one run meet the same objects."""
 
@@ -160,8 +173,9 @@ def _for_caller(tool: Tool, own: Callable[[], Tool]) -> Tool:
     def call(*args: Any, **kwargs: Any) -> Any:
         return own()(*args, **kwargs)
 
-    values = {one.name: getattr(tool, one.name) for one in fields(tool) if one.init}
-    return _ForCaller(**{**values, "fn": call}, own=own)
+    values = {one.name: getattr(tool, one.name) for one in fields(Tool) if one.init}
+    kind = _NestedForCaller if hasattr(tool, "call_at") else _ForCaller
+    return kind(**{**values, "fn": call}, own=own)
 
 
 def _added(tools: list[Tool], host: ToolHost | None) -> str:

@@ -19,8 +19,12 @@ class Joined:
 
     def __init__(self, *hosts: ToolHost) -> None:
         self._hosts = hosts
-        nested = any(getattr(host, "call_at", None) is not None for host in hosts)
-        self.call_at: CallAt | None = self._call_at if nested else None
+
+    @property
+    def call_at(self) -> CallAt | None:
+        """The way to tools that run within the run that calls them; a host may get the first of them at any time."""
+        nested = any(getattr(host, "call_at", None) is not None for host in self._hosts)
+        return self._call_at if nested else None
 
     async def list_tools(self, *, query: str | None = None) -> list[ToolDef]:
         found: dict[str, ToolDef] = {}

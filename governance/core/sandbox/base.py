@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, runtime_checkable
 
@@ -43,6 +43,12 @@ class NoSandbox:
 
     async def call(self, tool: str, args: Mapping[str, Any], *, call_id: str = "") -> ToolResult:
         return await self._inner.call(tool, args, call_id=call_id)
+
+    @property
+    def call_at(self) -> Callable[..., Awaitable[ToolResult | None]] | None:
+        """The inner host's way to tools that run within the run that calls them, where it has one."""
+        found: Callable[..., Awaitable[ToolResult | None]] | None = getattr(self._inner, "call_at", None)
+        return found
 
     async def watch(self) -> AsyncIterator[Any]:
         async for event in self._inner.watch():
