@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 from typing import Any, assert_never
@@ -110,14 +110,16 @@ async def _judged(session: AgentSession, deps: Dependencies, call: ToolCall, key
         return await _instead(deps, call, key, ToolResult.denied_(call.id, verdict.reason))
     if isinstance(verdict, Answer):
         return await _instead(deps, call, key, ToolResult.success(call.id, verdict.text))
-    result = await _run_observed(session, deps, Permitted(call, verdict.call), key)
+    permitted = Permitted(call, verdict.call)
+    result = await _run_observed(session, deps, permitted, key)
     if not deps.fast_hooks:
-        await _show_hooks(deps, action, result)
+        await _show_hooks(deps, action, permitted.call, result)
     return result
 
 
-async def _show_hooks(deps: Dependencies, action: ToolAction, result: ToolResult) -> None:
-    """Show the result to the hooks: of a call that is made of steps, once and not at each replay."""
+async def _show_hooks(deps: Dependencies, asked: ToolAction, call: ToolCall, result: ToolResult) -> None:
+    """Show the hooks what ran and its result: of a call that is made of steps, once and not at each replay."""
+    action = replace(asked, call=call)
     if not _is_made_of_steps(deps):
         await deps.gate.returned(action, result)
         return
@@ -125,7 +127,7 @@ async def _show_hooks(deps: Dependencies, action: ToolAction, result: ToolResult
     async def returned(call: ToolCall) -> None:
         await deps.gate.returned(action, result)
 
-    await deps.runtime.step(f"{action.path}/returned", returned, action.call)
+    await deps.runtime.step(f"{asked.path}/returned", returned, asked.call)
 
 
 async def _reconciled(session: AgentSession, deps: Dependencies, call: ToolCall, key: str) -> ToolResult:

@@ -207,6 +207,18 @@ async def test_a_person_may_edit_a_call_or_answer_in_its_place() -> None:
     assert [p["result"].output for p in watched.of(EventKind.TOOL_RESULT)] == ["sent to carol", "no need"]
 
 
+async def test_hooks_are_shown_the_call_that_ran_and_not_the_one_that_a_person_edited() -> None:
+    hooks, seen = HookRegistry(), []
+
+    @hooks.register_post_tool
+    async def log(call: ToolCall, result: ToolResult) -> None:
+        seen.append(call.args)
+
+    edits = Asks(Edit({"to": "carol"}))
+    await agent_with(calling("send", to="bob"), hooks=hooks, approval_handler=edits).run("x")
+    assert (seen, ran) == ([{"to": "carol"}], ["carol"])
+
+
 async def test_a_tool_that_appears_while_its_turn_runs_is_not_called_unjudged() -> None:
     host = InProcessToolHost()
 
