@@ -45,6 +45,8 @@ def decision_of(answer: object) -> Decision:
     """What a handler's answer means. Whatever is neither True nor a decision is a refusal."""
     if answer is True:
         return Approve()
+    if isinstance(answer, Edit) and not isinstance(answer.args, Mapping):
+        return Reject(f"the approval handler edited the arguments to {type(answer.args).__name__}, not a mapping")
     if isinstance(answer, Decision):
         return answer
     if answer is False:

@@ -245,7 +245,7 @@ async def test_bypass_does_not_grant_what_the_tool_demands() -> None:
     assert handler.asked
 
 
-@pytest.mark.parametrize("answer", [False, None, "yes", 1, RuntimeError("down")])
+@pytest.mark.parametrize("answer", [False, None, "yes", 1, RuntimeError("down"), Edit(None), Edit("x")])  # type: ignore[arg-type]
 async def test_only_a_clear_yes_approves(answer: Any) -> None:
     gate = StandardGate(permissions=StandardPermissions(), approval_handler=Handler(answer))
 
