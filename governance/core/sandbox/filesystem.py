@@ -55,6 +55,10 @@ class FilesystemSandbox:
         path_args: Iterable[str] | None = None,
         auto_detect: bool = True,
     ) -> None:
+        if isinstance(roots, str | bytes):  # of its letters, the first one is often the root of everything
+            raise ValueError(f"roots is the text {roots!r}; give a list of folders")
+        if isinstance(path_args, str):
+            raise ValueError(f"path_args is the text {path_args!r}; give a list of names")
         self._inner = inner
         self._roots = tuple(Path(root).expanduser().resolve() for root in roots)
         if not self._roots:

@@ -162,6 +162,12 @@ def test_a_sandbox_needs_a_root() -> None:
         FilesystemSandbox(Recorder(), roots=[])
 
 
+@pytest.mark.parametrize("named", [{"roots": "/tmp/work"}, {"roots": ["/tmp/work"], "path_args": "path"}])
+def test_a_text_is_no_list_of_folders_or_names(named: Any) -> None:
+    with pytest.raises(ValueError, match="is the text"):
+        FilesystemSandbox(Recorder(), **named)
+
+
 async def test_wrappers_pass_the_rest_on(root: Path) -> None:
     walled, inner = sandbox(root)
 
