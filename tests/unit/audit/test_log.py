@@ -89,6 +89,21 @@ async def test_a_foreign_log_gets_clean_payloads_and_is_called_once() -> None:
     assert await log.query(user_id="ann") == []
 
 
+async def test_a_type_error_inside_a_foreign_log_does_not_make_it_write_again_without_the_user() -> None:
+    users: list[str | None] = []
+
+    class Broken(InMemoryAuditLog):
+        async def append(self, *, user_id: str | None = None, **entry: Any) -> AuditEntry:
+            users.append(user_id)
+            raise TypeError("a bug")
+
+    log = RedactedAuditLog(Broken())
+
+    with pytest.raises(TypeError, match="a bug"):
+        await log.append(session_id="s", actor="a", action="x", payload={}, user_id="ann")
+    assert users == ["ann"]
+
+
 async def test_more_secrets_can_be_named_than_a_log_knows_by_itself() -> None:
     inner = InMemoryAuditLog()
     log = resolve_audit_log(inner, redactor=Redactor(["correct horse"]))

@@ -223,6 +223,15 @@ async def test_the_report_is_bounded_where_users_have_no_limits() -> None:
     assert [budget.usage_for(user)["tokens_in"] for user in ("ann", "ben", "cem")] == [0, 1, 1]
 
 
+async def test_a_crowd_that_has_spent_makes_nobody_forget_who_has_reached_his_limit() -> None:
+    budget = StandardBudget(BudgetConfig(per_user_max_tokens=1), max_users=2)
+
+    for user in ("ann", "ben", "cem", "dan"):
+        await budget.consume(tokens_in=1, tokens_out=0, cost_usd=0, user_id=user)
+
+    assert (await budget.allows_step(user_id="ann")).blocked
+
+
 async def test_spending_is_forgotten_when_the_window_is_over_and_not_before() -> None:
     clock = Clock()
     budget = StandardBudget(BudgetConfig(per_user_max_tokens=1), user_idle_ttl_seconds=100, clock=clock)

@@ -210,6 +210,23 @@ async def test_a_type_error_inside_a_policy_denies_and_never_runs_it_again_witho
     assert saw == ["ann"]
 
 
+async def test_a_type_error_inside_a_host_of_hooks_denies_and_never_asks_it_again_without_the_user() -> None:
+    saw = []
+
+    class Host(HookRegistry):
+        async def pre_tool(self, call: ToolCall, *, user_id: str | None = None) -> PermissionDecision:
+            saw.append(user_id)
+            raise TypeError("a bug")
+
+    gate = StandardGate(hooks=Host([lambda call: None]))  # type: ignore[arg-type,list-item,return-value]
+
+    verdict = await gate.check(action("read"))
+
+    assert isinstance(verdict, Deny)
+    assert "hooks failed: TypeError" in verdict.reason
+    assert saw == ["ann"]
+
+
 async def test_a_policy_of_the_older_protocol_is_recognised_when_it_is_handed_in() -> None:
     class Older:
         async def check(self, call: ToolCall, *, context: Mapping[str, Any]) -> PermissionDecision:
