@@ -114,10 +114,9 @@ class Agent:
         self._hooks = HookRegistry() if hooks is None else hooks
         self._approval_handler = approval_handler
         self._tool_host = tool_host_of(tools)
-        self.telemetry = (
-            _NO_TELEMETRY if telemetry is None else resolve_telemetry(telemetry, redactor=redactor_of(secrets))
-        )
-        self.audit_log = None if audit_log is None else resolve_audit_log(audit_log, redactor=redactor_of(secrets))
+        self.redactor = redactor_of(secrets)
+        self.telemetry = _NO_TELEMETRY if telemetry is None else resolve_telemetry(telemetry, redactor=self.redactor)
+        self.audit_log = None if audit_log is None else resolve_audit_log(audit_log, redactor=self.redactor)
         self.max_turns = max_turns
         self.auto_consolidate = auto_consolidate
         self._architecture = resolve_architecture(architecture)

@@ -18,8 +18,8 @@ from agents.core.tools.base import ToolHost
 from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.joined import Joined
 from agents.core.tools.tool import Tool
-from audit.core.log import AuditLog
-from audit.core.telemetry import NoTelemetry, Telemetry
+from audit.core.log import AuditLog, resolve_audit_log
+from audit.core.telemetry import NoTelemetry, Telemetry, resolve_telemetry
 from governance.core import hooks as hooking
 from governance.core.budget import Budget, NoBudget
 from governance.core.gate import Gate, StandardGate
@@ -143,14 +143,18 @@ def _layers(agent: Agent, parent: Dependencies) -> _Layers:
     permissions = parent.permissions if type(agent.permissions) is AllowAll else agent.permissions
     hooks = hooking.joined(parent.hooks, agent.hooks)
     approval_handler = parent.approval_handler if agent.approval_handler is None else agent.approval_handler
+    telemetry, audit_log = parent.telemetry, parent.audit_log
+    if agent.redactor is not None:  # its secrets are written down by those it works for as little as by itself
+        telemetry = resolve_telemetry(telemetry, redactor=agent.redactor)
+        audit_log = resolve_audit_log(audit_log, redactor=agent.redactor)
     return _Layers(
         budget,
         permissions,
         hooks,
         approval_handler,
         gate=_gate(parent, budget, permissions, hooks, approval_handler),
-        telemetry=parent.telemetry if type(agent.telemetry) is NoTelemetry else agent.telemetry,
-        audit_log=parent.audit_log if agent.audit_log is None else agent.audit_log,
+        telemetry=telemetry if type(agent.telemetry) is NoTelemetry else agent.telemetry,
+        audit_log=audit_log if agent.audit_log is None else agent.audit_log,
     )
 
 

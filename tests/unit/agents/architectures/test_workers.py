@@ -7,8 +7,11 @@ from agents.core.stop_hooks import StopHookResult
 from agents.core.team import Team, run_architecture
 from agents.core.workflow import Workflow
 from agents.core.workspace.in_memory import InMemoryWorkspace
+from audit.core.log import FullTranscriptAuditLog, InMemoryAuditLog
+from audit.core.telemetry import InMemoryTelemetry
 from governance.core.hooks import HookRegistry
 from governance.core.permissions import PermissionDecision
+from governance.core.secrets import DictSecrets
 from loom.context import get_run_context
 from memory.core.backends.in_memory import InMemoryMemory
 from tests.unit.agents.architectures.cast import Cast, tool_turn
@@ -133,6 +136,24 @@ async def test_hooks_that_a_team_and_its_worker_share_hear_of_a_call_once():
     await cast.team(desk_of(worker), "route: desk", hooks=hooks).run("Go.", user_id="ann")
 
     assert heard == ["stamp"]
+
+
+async def test_the_secrets_of_a_worker_are_not_in_the_audit_log_or_the_telemetry_of_its_team():
+    cast, log, telemetry = Cast(), InMemoryAuditLog(), InMemoryTelemetry()
+
+    def unlock(word: str) -> str:
+        """Unlock."""
+        raise ValueError(f"{word} is wrong")
+
+    call, secrets = tool_turn(("unlock", {"word": "correct horse"})), DictSecrets({"door": "correct horse"})
+    worker = cast.agent("desk", call, "Done.", tools=[unlock], secrets=secrets)
+    team = cast.team(desk_of(worker), "route: desk", audit_log=FullTranscriptAuditLog(log), telemetry=telemetry)
+
+    await team.run("Go.", user_id="ann")
+
+    [said] = await log.query(action="tool_call")
+    assert said.payload["args"] == {"word": "[REDACTED]"}
+    assert "correct horse" not in repr(await log.all_entries()) + repr(telemetry.spans())
 
 
 async def test_workers_write_in_the_teams_workspace_under_their_own_names():
