@@ -77,6 +77,14 @@ class TeamTools:
         inner: CallAt | None = getattr(self._inner, "call_at", None)
         return await inner(call, key, session, deps) if inner is not None else None
 
+    def can_undo(self, tool: str) -> bool:
+        asked = getattr(self._inner, "can_undo", None)
+        return tool not in self._tools and asked is not None and bool(asked(tool))
+
+    async def undo(self, tool: str, args: Mapping[str, Any], output: Any) -> Any:
+        inner: Any = self._inner
+        return await inner.undo(tool, args, output)
+
     def watch(self) -> AsyncIterator[ToolEvent]:
         return self._inner.watch()
 

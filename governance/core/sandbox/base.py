@@ -50,6 +50,19 @@ class NoSandbox:
         found: Callable[..., Awaitable[ToolResult | None]] | None = getattr(self._inner, "call_at", None)
         return found
 
+    def can_undo(self, tool: str) -> bool:
+        return can_undo(self._inner, tool)
+
+    async def undo(self, tool: str, args: Mapping[str, Any], output: Any) -> Any:
+        inner: Any = self._inner
+        return await inner.undo(tool, args, output)
+
     async def watch(self) -> AsyncIterator[Any]:
         async for event in self._inner.watch():
             yield event
+
+
+def can_undo(host: Any, tool: str) -> bool:
+    """Whether a host can undo calls of a tool; there are hosts that know nothing of that."""
+    asked = getattr(host, "can_undo", None)
+    return asked is not None and bool(asked(tool))

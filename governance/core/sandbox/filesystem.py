@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import unquote
 
-from governance.core.sandbox.base import ToolHost
+from governance.core.sandbox.base import ToolHost, can_undo
 from loom.messages import ToolCall, ToolDef, ToolResult
 
 # Names under which a value is a path, whatever it looks like.
@@ -94,6 +94,13 @@ class FilesystemSandbox:
         anchored = call.model_copy(update={"args": self._anchored(call.args, "")})
         result: ToolResult | None = await inner.call_at(anchored, *run)
         return result
+
+    def can_undo(self, tool: str) -> bool:
+        return can_undo(self._inner, tool)
+
+    async def undo(self, tool: str, args: Mapping[str, Any], output: Any) -> Any:
+        inner: Any = self._inner
+        return await inner.undo(tool, self._anchored(args, ""), output)
 
     def _objection(self, args: Mapping[str, Any]) -> str | None:
         for text in _texts(args):

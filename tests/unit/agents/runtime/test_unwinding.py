@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from agents.core.agent import Agent
 from agents.core.architectures.supervisor import Supervisor
@@ -11,7 +14,10 @@ from agents.core.llm.scripted import ScriptedTurn
 from agents.core.runtime.engine import Cancelled, Program, advance, unwind
 from agents.core.runtime.unwinding import UnwindingSession
 from agents.core.runtime.waiting import WaitingSession
+from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.tool import Tool, tool
+from governance.core.sandbox.base import NoSandbox
+from governance.core.sandbox.filesystem import FilesystemSandbox
 from loom.events import Kind, Record
 from loom.messages import Message, Role, ToolCall
 from tests.unit.agents.journals import ListJournal
@@ -100,6 +106,21 @@ async def test_a_nested_worker_s_effects_are_undone_too() -> None:
     await cancel(led(shop), journal)
 
     assert [room for room, _ in shop.freed] == ["blue", "red"]
+
+
+@pytest.mark.parametrize("around", ["a wall", "no wall", "a team"])
+async def test_what_is_done_behind_walls_and_by_the_leader_of_a_team_is_undone_too(around: str, tmp_path: Path) -> None:
+    shop = Shop()
+    host = InProcessToolHost(shop.tools())
+    tools = {"a wall": FilesystemSandbox(host, roots=[tmp_path]), "no wall": NoSandbox(host), "a team": host}[around]
+    team = Supervisor(workers={"idle": Agent("", model=Clerk(books))}) if around == "a team" else None
+    program = Agent("Book.", model=Clerk(books), tools=tools, architecture=team)
+    journal = await waiting(program)
+
+    outcome = await cancel(program, journal)
+
+    assert shop.freed == [("blue", "number 2"), ("red", "number 1")]
+    assert outcome.undone == ("turn:3/tool:call_1", "turn:1/tool:call_1")
 
 
 async def test_a_fork_leaves_alone_what_the_run_it_began_with_has_done() -> None:
