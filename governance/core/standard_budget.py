@@ -87,6 +87,8 @@ class _Limits:
         self.on_amounts = tuple(_Limit.of(prefix, kind, most) for kind, most in values.items() if most is not None)
         self.on_cost = values["cost_usd"] is not None
         self.wall_clock: timedelta | None = getattr(config, f"{prefix}wall_clock")
+        if not isinstance(self.wall_clock, timedelta | None):
+            raise ConfigError(f"budget: {prefix}wall_clock is {self.wall_clock!r}; it is a timedelta, or None")
         self.exist = bool(self.on_amounts) or self.wall_clock is not None
 
 

@@ -278,3 +278,9 @@ async def test_no_budget_lets_everything_pass() -> None:
 def test_a_limit_that_is_no_number_from_zero_on_is_refused(limit: Any) -> None:
     with pytest.raises(ConfigError, match="max_cost_usd"):
         StandardBudget(BudgetConfig(max_cost_usd=limit))
+
+
+@pytest.mark.parametrize("limit", ["max_wall_clock", "per_user_max_wall_clock"])
+def test_a_wall_clock_that_is_no_timedelta_is_refused(limit: str) -> None:
+    with pytest.raises(ConfigError, match=f"{limit} is 60"):
+        StandardBudget(BudgetConfig(**{limit: 60}))
