@@ -14,7 +14,7 @@ from agents.core import faults
 from agents.core.architectures.base import AgentSession, Dependencies
 from agents.core.llm.base import Model
 from agents.core.llm.retrying import closing
-from agents.core.llm.tokens import Tally, tokens_of_tools
+from agents.core.llm.tokens import Count, Tally, tokens_of_tools
 from agents.core.llm.worst_case import worst_case
 from agents.core.loop.telling import emit, event_of, is_recorded
 from audit.core.telemetry import observe_model
@@ -93,6 +93,8 @@ async def call_model(
     """
     model, key = model or deps.model, deps.path + step
     allowed: Allow | None = None
+    estimate: Estimate | None = None
+    heard: list[ModelChunk] = []
     if not deps.fast_budget and not is_recorded(deps, key):  # of a model, nothing else of the gate is asked
         estimate = _estimate(session, deps, model, messages, tools, max_tokens)
         allowed = await _may_ask(session, deps, model, step, estimate)
@@ -114,10 +116,10 @@ async def call_model(
         if allowed is not None and allowed.warning is not None:
             await emit(deps, EventKind.BUDGET_WARNING, session, {"status": allowed.warning})
         quietly = deps.fast_telemetry or is_recorded(deps, key)
-        reply = await (_ask_journaled if quietly else _ask_observed)(session, deps, request, key)
+        reply = await (_ask_journaled if quietly else _ask_observed)(session, deps, request, key, heard)
     finally:
         if allowed is not None:
-            await _settle(deps, allowed, reply.usage if reply else None)
+            await _settle(deps, allowed, reply.usage if reply else _used_until(heard, estimate, session.tally.count))
     session.cumulative_usage += reply.usage
     return reply
 
@@ -138,6 +140,24 @@ async def _settle(deps: Dependencies, allowed: Allow, usage: Usage | None) -> No
             away = error
             log.warning("a budget cannot be told what a model call has used: %r", error)
     log.error("the run goes on with a reservation that its budget still holds", exc_info=away)
+
+
+def _used_until(heard: Sequence[ModelChunk], estimate: Estimate | None, count: Count) -> Usage | None:
+    """What a call has used that was cut off in its answer: the provider wants to be paid for what it has said, and who
+    leaves each stream before its end would have no limit. None when nothing was heard.
+    """
+    if not heard or estimate is None:
+        return None
+    if (told := heard[-1].usage) is not None:
+        return told
+    said = count("".join([chunk.text or (str(chunk.tool_call.args) if chunk.tool_call else "") for chunk in heard]))
+    share = said / estimate.max_output_tokens if estimate.max_output_tokens else 0.0
+    return Usage(
+        input_tokens=estimate.input_tokens,
+        output_tokens=said,
+        cost_usd=estimate.input_cost_usd + share * estimate.output_cost_usd,
+        unpriced=not estimate.priced,
+    )
 
 
 def _estimate(
@@ -176,24 +196,29 @@ async def _may_ask(
     return None
 
 
-async def _ask_observed(session: AgentSession, deps: Dependencies, request: Request, key: str) -> Reply:
+async def _ask_observed(
+    session: AgentSession, deps: Dependencies, request: Request, key: str, heard: list[ModelChunk]
+) -> Reply:
     return await observe_model(
         deps.telemetry,
         request.model.name,
         deps.context,
-        lambda: _ask_journaled(session, deps, request, key),
+        lambda: _ask_journaled(session, deps, request, key, heard),
         streaming=deps.streaming and deps.emit is not None,
         turn=session.turns,
         tool_count=len(request.tools),
     )
 
 
-async def _ask_journaled(session: AgentSession, deps: Dependencies, request: Request, key: str) -> Reply:
+async def _ask_journaled(
+    session: AgentSession, deps: Dependencies, request: Request, key: str, heard: list[ModelChunk]
+) -> Reply:
     on_chunk: OnChunk | None = None
     if deps.streaming and deps.emit is not None:
         emit = deps.emit
 
         async def on_chunk(chunk: ModelChunk) -> None:
+            heard.append(chunk)
             await emit(event_of(deps, EventKind.MODEL_CHUNK, session, {"chunk": chunk, "step_key": key}))
 
     if deps.fast_runtime:

@@ -16,7 +16,9 @@ from agents.core.tools.tool import tool
 from governance.core import standard_budget
 from governance.core.budget import BudgetConfig, BudgetStatus, Estimate, NoBudget, Reservation
 from governance.core.standard_budget import StandardBudget
-from loom.messages import Message, ToolCall, Usage
+from loom.errors import PermanentModelError
+from loom.events import Event, EventKind
+from loom.messages import Message, ModelChunk, ToolCall, Usage
 
 
 class Slow:
@@ -160,6 +162,55 @@ async def test_an_answer_whose_cost_cannot_be_booked_is_not_lost_and_its_reserva
     assert second.interruption_reason == "budget:calls in flight held the rest for 0 s"
     assert "a reservation that its budget still holds" in caplog.text
     assert "the budget's database is away" in caplog.text
+
+
+class Talking(Slow):
+    """Says a word after the other, and breaks after so many where it is told to."""
+
+    def __init__(self, *, breaks_after: int = 1000) -> None:
+        super().__init__()
+        self.breaks_after = breaks_after
+
+    async def stream(self, messages: list[Message], **options: Any) -> Any:
+        self.calls += 1
+        for number in range(1000):
+            if number == self.breaks_after:
+                raise PermanentModelError("broken")
+            yield ModelChunk(kind="text", text="word ")
+        yield ModelChunk(kind="finish", usage=Usage(input_tokens=5, output_tokens=1000))
+
+
+async def left_after(agent: Agent, words: int) -> None:
+    heard = 0
+    async for event in agent.stream("go", user_id="ann"):
+        heard += event.kind is EventKind.MODEL_CHUNK
+        if heard == words:
+            break
+
+
+async def test_who_leaves_every_stream_before_its_end_reaches_the_limit_all_the_same() -> None:
+    model, budget = Talking(), StandardBudget(BudgetConfig(per_user_max_tokens=100))
+    model.max_output_tokens = 90
+    agent = Agent("", model=model, budget=budget)
+
+    for _ in range(20):
+        await left_after(agent, 10)
+
+    assert 1 < model.calls < 10
+    assert budget.usage_for("ann")["tokens_total"] >= 100
+
+
+async def test_a_stream_that_breaks_is_booked_as_far_as_it_came_and_one_that_never_began_is_not() -> None:
+    async def spent(words: int) -> float:
+        budget = StandardBudget(BudgetConfig(max_tokens=10_000))
+        with pytest.raises(PermanentModelError):
+            await Agent("", model=Talking(breaks_after=words), budget=budget).run("go", emit=ignore)
+        return budget.usage_for(None)["tokens_total"]
+
+    async def ignore(event: Event) -> None: ...
+
+    assert await spent(0) == 0
+    assert 5 < await spent(10) < await spent(100)
 
 
 async def test_a_budget_that_cannot_be_told_twice_is_told_once() -> None:
