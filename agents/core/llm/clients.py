@@ -9,7 +9,7 @@ from typing import Any
 from governance.core.retry import classify_model_error
 from loom.errors import ModelError, TransientModelError
 
-_GARBLED = (ValueError, TypeError, AttributeError, KeyError)
+_GARBLED = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
 
 
 @contextmanager

@@ -209,6 +209,17 @@ async def test_a_call_without_arguments_has_none(fake: FakeOpenAI, model: OpenAI
     assert calls[0].id.startswith("tc_")
 
 
+async def test_arguments_that_are_nested_without_end_are_an_answer_that_cannot_be_read(
+    fake: FakeOpenAI, model: OpenAIModel
+) -> None:
+    fake.play(Says(calls=(("c1", "now", '{"q":' + "[" * 100_000),), fragment=50_000))
+
+    with pytest.raises(TransientModelError, match="cannot be read"):
+        await model.complete(ASK)
+    with pytest.raises(TransientModelError, match="cannot be read"):
+        await streamed(model)
+
+
 async def test_a_second_finish_is_ignored_but_its_usage_counts(fake: FakeOpenAI, model: OpenAIModel) -> None:
     first, again = events(Says("one", usage=None)), events(Says(" two"))
     fake.play(Raw((first.replace(b"data: [DONE]\n\n", b""), again)))
