@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -190,14 +190,15 @@ class _Answer:
     reason: str = ""
     refusal: str = ""
     counted: Any = None
-    calls: dict[Any, _Call] = field(default_factory=dict)
+    calls: list[_Call] = field(default_factory=list)
+    latest: dict[int | None, _Call] = field(default_factory=dict)  # the last call of each index
 
     def take(self, event: Any) -> Iterator[str]:
         """Take in a piece of a stream and hand out its text. What comes after the end is ignored, except the usage."""
         self.counted = event.usage or self.counted
         for choice in (event.choices or ())[:1]:
             if not self.reason:
-                yield from self._said(choice.delta)
+                yield from self._said(choice.delta, self._call_of)
                 self.reason = choice.finish_reason or ""
 
     def read(self, whole: Any) -> Iterator[str]:
@@ -205,7 +206,7 @@ class _Answer:
         self.counted = whole.usage
         choice = whole.choices[0] if whole.choices else None
         if choice is not None:
-            yield from self._said(choice.message)
+            yield from self._said(choice.message, self._new_call)
             self.reason = choice.finish_reason or ""
 
     def finish(self) -> tuple[list[ToolCall], ModelChunk]:
@@ -215,21 +216,29 @@ class _Answer:
             raise ContentFilterError(f"{self.model} refused to answer: {self.refusal or 'filtered'}", **facts)
         if not self.reason:
             raise TransientModelError(f"the answer of {self.model} was cut off", **facts)
-        calls = [self._call(call, facts) for call in self.calls.values()]
+        calls = [self._call(call, facts) for call in self.calls]
         reason = "tool_use" if calls else _REASONS.get(self.reason, self.reason)
         return calls, ModelChunk(kind="finish", finish_reason=reason, usage=self._usage())
 
-    def _said(self, message: Any) -> Iterator[str]:
+    def _said(self, message: Any, call_of: Callable[[Any], _Call]) -> Iterator[str]:
         if message is None:
             return
         self.refusal += message.refusal or ""
-        for at, piece in enumerate(message.tool_calls or ()):
-            # Pieces are told apart by their index; where a server sends none, a piece with an id begins a call.
-            index = getattr(piece, "index", None)
-            key = index if index is not None else (piece.id or at)
-            self.calls.setdefault(key, _Call()).add(piece)
+        for piece in message.tool_calls or ():
+            call_of(piece).add(piece)
         if message.content:
             yield message.content
+
+    def _call_of(self, piece: Any) -> _Call:
+        """The call that a piece of a stream goes on with or begins. Some servers number all calls 0, or none."""
+        call = self.latest.get(piece.index)
+        if call is None or _is_another(piece, call):
+            call = self.latest[piece.index] = self._new_call()
+        return call
+
+    def _new_call(self, _: Any = None) -> _Call:
+        self.calls.append(_Call())
+        return self.calls[-1]
 
     def _call(self, call: _Call, facts: dict[str, Any]) -> ToolCall:
         """A call that cannot be read is never made with half its arguments."""
@@ -265,3 +274,10 @@ class _Answer:
             cost_usd=cost or 0.0,
             unpriced=cost is None,
         )
+
+
+def _is_another(piece: Any, call: _Call) -> bool:
+    """Whether a piece begins a call although its index is in use: it names a tool, under an id of its own."""
+    if not piece.function.name:
+        return False
+    return piece.id != call.id if piece.id else piece.index is None

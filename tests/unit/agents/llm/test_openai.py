@@ -1,5 +1,6 @@
 """OpenAI's adapter, through the real SDK, against a server on loopback."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Literal
@@ -75,7 +76,7 @@ async def test_a_streamed_answer_is_the_whole_answer(fake: FakeOpenAI, model: Op
     assert len(fake.requests) == 2
 
 
-ANSWER = Says("Grüße 👋 und mehr", calls=(("c1", "a", {"x": [1, "ü"]}), ("c2", "b", {})))
+ANSWER = Says("Grüße 👋 und mehr", calls=(("c1", "a", {"x": [1, "ü  ö"]}), ("c2", "b", {})))
 
 
 @settings(max_examples=25, deadline=None)
@@ -86,7 +87,7 @@ async def test_any_cutting_of_the_stream_gives_the_same_message(fake: FakeOpenAI
     text, calls, usage, finish = await streamed(OpenAIModel("gpt-4o", api_key="test", base_url=fake.url))
 
     assert (text, finish, usage.output_tokens) == ("Grüße 👋 und mehr", "tool_use", 5)
-    assert [(call.id, call.tool, call.args) for call in calls] == [("c1", "a", {"x": [1, "ü"]}), ("c2", "b", {})]
+    assert [(call.id, call.tool, call.args) for call in calls] == [("c1", "a", {"x": [1, "ü  ö"]}), ("c2", "b", {})]
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -207,6 +208,46 @@ async def test_a_call_without_arguments_has_none(fake: FakeOpenAI, model: OpenAI
 
     assert [(call.tool, call.args) for call in calls] == [("now", {})]
     assert calls[0].id.startswith("tc_")
+
+
+def piece(*calls: dict[str, Any], finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": {"tool_calls": list(calls)}, "finish_reason": finish}
+    return b"data: " + json.dumps({"id": "1", "choices": [choice]}).encode() + b"\n\n"
+
+
+def part(name: str | None, arguments: str, **marks: Any) -> dict[str, Any]:
+    return {**marks, "function": {"name": name, "arguments": arguments}}
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [[part("now", '{"q": 1}', index=0, id="a")], [part("now", '{"q": 2}', index=0, id="b")]],
+        [[part("now", '{"q": 1}', id="a"), part("now", '{"q": 2}', id="b")]],
+        [[part("now", '{"q":', id="a")], [part(None, " 1}")], [part("now", '{"q": 2}', id="b")]],
+        [[part("now", '{"q": 1}')], [part("now", '{"q": 2}')]],
+        [[part("now", '{"q":', index=0, id="a")], [part("now", " 1}", index=0)], [part("now", '{"q": 2}', index=1)]],
+    ],
+    ids=["one index for all", "no index", "no index, in parts", "no index and no id", "the name again and again"],
+)
+async def test_calls_are_told_apart_though_the_server_does_not_number_them(
+    fake: FakeOpenAI, model: OpenAIModel, pieces: list[list[dict[str, Any]]]
+) -> None:
+    fake.play(Raw((*[piece(*parts) for parts in pieces], piece(finish="tool_calls"), b"data: [DONE]\n\n")))
+
+    _, calls, _, _ = await streamed(model)
+
+    assert [(call.tool, call.args) for call in calls] == [("now", {"q": 1}), ("now", {"q": 2})]
+
+
+async def test_two_calls_of_a_whole_answer_are_two_though_they_have_one_id(
+    fake: FakeOpenAI, model: OpenAIModel
+) -> None:
+    fake.play(Says(calls=(("c1", "now", {"q": 1}), ("c1", "now", {"q": 2}))))
+
+    _, calls, _, _ = await model.complete(ASK)
+
+    assert [call.args for call in calls] == [{"q": 1}, {"q": 2}]
 
 
 async def test_arguments_that_are_nested_without_end_are_an_answer_that_cannot_be_read(
