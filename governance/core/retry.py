@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -118,6 +119,7 @@ _STATUS_OF_TYPE = {
     "server_error": 500,
     "overloaded_error": 529,
 }
+_STATUS = re.compile(r"[45]\d\d")  # OpenRouter and others send the status itself as the error's code
 _TRANSIENT = frozenset({408, 409, 425})
 
 
@@ -205,7 +207,7 @@ def _error_words(exc: BaseException) -> list[str]:
     inner = inner if isinstance(inner, Mapping) else {}
     found = [getattr(exc, "type", None), getattr(exc, "code", None)]
     found += [source.get(key) for source in (error, body, inner) for key in ("type", "code")]
-    return [word for word in found if isinstance(word, str)]
+    return [str(word) for word in found if isinstance(word, str | int)]
 
 
 def _status(exc: BaseException, words: list[str]) -> int | None:
@@ -213,7 +215,8 @@ def _status(exc: BaseException, words: list[str]) -> int | None:
     for value in (getattr(exc, "status_code", None), getattr(response, "status_code", None)):
         if isinstance(value, int) and value >= 400:
             return value
-    return next((_STATUS_OF_TYPE[word] for word in words if word in _STATUS_OF_TYPE), None)
+    named = (_STATUS_OF_TYPE.get(word) or (int(word) if _STATUS.fullmatch(word) else None) for word in words)
+    return next(filter(None, named), None)
 
 
 def _headers(exc: BaseException) -> dict[str, str]:

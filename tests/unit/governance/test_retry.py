@@ -200,6 +200,16 @@ def test_an_error_inside_a_stream_is_judged_by_its_type(error_type: str, kind: t
     assert type(classify_model_error(openai.APIError("no", REQUEST, body={"code": error_type}))) is kind
 
 
+@pytest.mark.parametrize("code", [429, "429"])
+def test_an_error_inside_a_stream_may_have_the_status_itself_as_its_code(code: int | str) -> None:
+    busy = classify_model_error(openai.APIError("no", REQUEST, body={"code": code}))
+    wrong = classify_model_error(openai.APIError("no", REQUEST, body={"code": 400}))
+
+    assert isinstance(busy, RateLimitError)
+    assert isinstance(wrong, InvalidRequestError)
+    assert busy.facts["status"] == 429
+
+
 @pytest.mark.parametrize("code", ["content_filter", "content_policy_violation"])
 def test_filtered_content_is_recognised_by_its_code(code: str) -> None:
     assert type(classify_model_error(openai_error(400, code=code))) is ContentFilterError
