@@ -199,6 +199,16 @@ async def test_one_call_under_429_costs_exactly_max_attempts_requests() -> None:
     assert slept == [7.0] * 4
 
 
+async def test_a_client_of_our_own_does_not_repeat_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(fails(500)) as fake:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", fake.url)
+        with pytest.raises(TransientModelError):
+            await AnthropicModel(api_key="k").complete(HELLO)
+        await close_connections()
+
+    assert len(fake.requests) == 1
+
+
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
