@@ -11,9 +11,10 @@ from typing import Any
 import anyio
 
 from agents.core.llm.base import Completion, Model
+from agents.core.llm.waste import waste_of
 from governance.core.retry import RetryPolicy, classify_model_error, compute_backoff
 from loom.errors import ModelError, TransientModelError
-from loom.messages import Message, ModelChunk
+from loom.messages import NO_USAGE, Message, ModelChunk, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ class RetryingModel:
 
     A stream is repeated only before its first chunk: what a reader has seen is never sent or paid for twice. Known
     client exceptions leave as ModelErrors, anything else unchanged. A wait that would outlast the caller's deadline is
-    not begun: the error is raised at once.
+    not begun: the error is raised at once. Usage, of an answer or in an error's facts, is that of all attempts.
     """
 
     def __init__(
@@ -49,37 +50,41 @@ class RetryingModel:
         return getattr(self.inner, "supports_native_structured_output", False)
 
     async def stream(self, messages: list[Message], **options: Any) -> AsyncIterator[ModelChunk]:
-        attempt, started = 0, False
+        attempt, started, waste = 0, False, NO_USAGE
         while True:
             attempt += 1
             try:
                 async with closing(self.inner.stream(messages, **options)) as chunks:
                     async for chunk in chunks:
                         started = True
-                        yield chunk
+                        yield chunk if waste is NO_USAGE else _with_waste(chunk, waste)
                     return
             except Exception as exc:
-                delay = self._delay(exc, attempt, final=started)
+                waste += waste_of(exc)
+                delay = self._delay(exc, attempt, waste, final=started)
             await self._sleep(delay)
 
     async def _complete(self, messages: list[Message], **options: Any) -> Completion:
-        attempt = 0
+        attempt, waste = 0, NO_USAGE
         while True:
             attempt += 1
             try:
-                answer: Completion = await self.inner.complete(messages, **options)  # type: ignore[attr-defined]
-                return answer
+                text, calls, usage, reason = await self.inner.complete(messages, **options)  # type: ignore[attr-defined]
+                return text, calls, usage if waste is NO_USAGE else waste + usage, reason
             except Exception as exc:
-                delay = self._delay(exc, attempt)
+                waste += waste_of(exc)
+                delay = self._delay(exc, attempt, waste)
             await self._sleep(delay)
 
-    def _delay(self, exc: Exception, attempt: int, *, final: bool = False) -> float:
-        """How long to wait before the next attempt. Raises when there is none."""
+    def _delay(self, exc: Exception, attempt: int, waste: Usage, *, final: bool = False) -> float:
+        """How long to wait before the next attempt. Raises when there is none, with what all attempts have used."""
         error = classify_model_error(exc)
         if error is None:
             raise exc
         delay = self._wait(error, attempt) if not final else None
         if delay is None:
+            if waste is not NO_USAGE:
+                error.facts["usage"] = waste.model_dump()
             raise error from (exc.__cause__ if error is exc else exc)
         logger.warning("%s: %s, attempt %d; again in %.1f s", self.name, error.code, attempt, delay)
         return delay
@@ -89,6 +94,10 @@ class RetryingModel:
             return None
         delay = compute_backoff(self.policy, attempt, retry_after=error.retry_after, rng=self._rng)
         return delay if anyio.current_time() + delay < anyio.current_effective_deadline() else None
+
+
+def _with_waste(chunk: ModelChunk, waste: Usage) -> ModelChunk:
+    return chunk.model_copy(update={"usage": waste + chunk.usage}) if chunk.usage else chunk
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from agents.core.architectures.base import AgentSession, Dependencies
 from agents.core.llm.base import Model
 from agents.core.llm.retrying import closing
 from agents.core.llm.tokens import Count, Tally, tokens_of_tools
+from agents.core.llm.waste import waste_of
 from agents.core.llm.worst_case import worst_case
 from agents.core.loop.telling import emit, event_of, is_recorded
 from audit.core.telemetry import observe_model
@@ -24,10 +25,10 @@ from governance.core.gate import (
     Deny,
     ModelAction,
 )
-from loom.errors import Unavailable
+from loom.errors import ModelError, Unavailable
 from loom.events import EventKind
 from loom.ids import deterministic_hash
-from loom.messages import Message, ModelChunk, Role, ToolCall, ToolDef, Usage, without_defaults
+from loom.messages import NO_USAGE, Message, ModelChunk, Role, ToolCall, ToolDef, Usage, without_defaults
 
 _PAUSES_SECONDS = (0.0, 0.1, 1.0)  # before each try at telling a budget; settling twice changes nothing
 
@@ -89,7 +90,8 @@ async def call_model(
 ) -> Reply | None:
     """Ask a model. None when the gate says no: the session is then interrupted and says why.
 
-    The usage is added to the session and booked with the budget. Raises what the model raises, a `ModelError`.
+    The usage is added to the session and booked with the budget, which also hears what a failed call has used. Raises
+    what the model raises, a `ModelError`.
     """
     model, key = model or deps.model, deps.path + step
     allowed: Allow | None = None
@@ -111,15 +113,20 @@ async def call_model(
         deps.prompt_caching,
         max_tokens,
     )
-    reply: Reply | None = None
+    used: Usage | None = None
     try:
         if allowed is not None and allowed.warning is not None:
             await emit(deps, EventKind.BUDGET_WARNING, session, {"status": allowed.warning})
         quietly = deps.fast_telemetry or is_recorded(deps, key)
         reply = await (_ask_journaled if quietly else _ask_observed)(session, deps, request, key, heard)
+        used = reply.usage
+    except ModelError as error:
+        if (waste := waste_of(error)) is not NO_USAGE:
+            used = waste
+        raise
     finally:
         if allowed is not None:
-            await _settle(deps, allowed, reply.usage if reply else _used_until(heard, estimate, session.tally.count))
+            await _settle(deps, allowed, used or _used_until(heard, estimate, session.tally.count))
     session.cumulative_usage += reply.usage
     return reply
 

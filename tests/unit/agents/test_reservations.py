@@ -16,7 +16,7 @@ from agents.core.tools.tool import tool
 from governance.core import standard_budget
 from governance.core.budget import BudgetConfig, BudgetStatus, Estimate, NoBudget, Reservation
 from governance.core.standard_budget import StandardBudget
-from loom.errors import PermanentModelError
+from loom.errors import ContentFilterError, PermanentModelError
 from loom.events import Event, EventKind
 from loom.messages import Message, ModelChunk, ToolCall, Usage
 
@@ -241,6 +241,19 @@ async def test_a_model_that_fails_is_heard_though_its_budget_fails_too(caplog: p
 
     assert budget.left == -1
     assert budget.usage_for(None)["tokens_total"] == 0
+
+
+async def test_a_refused_answer_is_paid_for_and_booked() -> None:
+    class Refusing(Slow):
+        async def complete(self, messages: list[Message], **options: Any) -> Any:
+            used = Usage(input_tokens=5, output_tokens=2).model_dump()
+            raise ContentFilterError("refused to answer", usage=used)
+
+    budget = StandardBudget(BudgetConfig(max_tokens=100))
+    with pytest.raises(ContentFilterError):
+        await Agent("", model=Refusing(), budget=budget).run("go", user_id="ann")
+
+    assert budget.usage_for("ann")["tokens_total"] == 7
 
 
 async def test_the_estimate_grows_with_the_conversation_and_counts_the_tools() -> None:

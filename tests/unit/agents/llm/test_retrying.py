@@ -133,6 +133,33 @@ async def test_a_stream_that_breaks_after_its_first_chunk_is_not_repeated_so_no_
     assert slept == []
 
 
+async def test_answers_that_were_paid_for_and_of_no_use_are_in_the_usage() -> None:
+    unreadable = {"usage": Usage(input_tokens=10, output_tokens=5, cost_usd=0.5).model_dump()}
+    script: list[list[str | BaseException]] = [
+        [TransientModelError("garbled", **unreadable)],
+        [RateLimitError()],
+        ["hi"],
+    ]
+    model, _ = retrying(FlakyComplete(*script))
+    streamed, _ = retrying(Flaky(*script))
+
+    _, _, usage, _ = await model.complete(HELLO)
+    chunks = [chunk async for chunk in streamed.stream(HELLO)]
+
+    assert (usage.input_tokens, usage.output_tokens, usage.cost_usd) == (10, 5, 0.5)
+    assert [chunk.usage for chunk in chunks] == [None, usage]
+
+
+async def test_the_last_error_says_what_all_attempts_have_used() -> None:
+    used = Usage(input_tokens=10, output_tokens=5)
+    model, _ = retrying(FlakyComplete(*[[TransientModelError("no", usage=used.model_dump())] for _ in range(3)]))
+
+    with pytest.raises(TransientModelError) as raised:
+        await model.complete(HELLO)
+
+    assert raised.value.facts["usage"] == (used + used + used).model_dump()
+
+
 async def test_the_wait_the_provider_asks_for_is_kept() -> None:
     model, slept = retrying(Flaky([RateLimitError("no", retry_after=17.0)], ["hello"]))
 
