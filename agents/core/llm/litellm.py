@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -171,6 +172,9 @@ class _Pieces:
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        inner: Any = getattr(stream, "completion_stream", None)
+        if any(cls.__name__ == "BaseModelResponseIterator" for cls in type(inner).__mro__):
+            inner.streaming_response = _whole_lines(inner.streaming_response)
 
     async def __aenter__(self) -> _Pieces:
         return self
@@ -186,3 +190,35 @@ class _Pieces:
         # LiteLLM ends every stream with a reason, also one that was cut off; here it keeps the one it heard.
         if getattr(self._stream, "received_finish_reason", "unknown") is None:
             raise TransientModelError("the answer was cut off", provider="litellm")
+
+
+async def _whole_lines(lines: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """The lines of a stream of events, such that LiteLLM 1.83 loses none of them.
+
+    It passes over a line that is no JSON, and takes one with `[DONE]` anywhere in it for the end. It also gets lines
+    that were cut where a text has one of Unicode's line ends; these come out as newlines.
+    """
+    begun = ""
+    async for piece in lines:
+        if begun and piece.startswith("data:"):
+            break
+        line = f"{begun}\\n{piece}" if begun else piece
+        begun = line if _is_cut(line) else ""
+        if not begun:
+            yield line.replace("[DONE]", "[DON\\u0045]") if _data_of(line) else line
+    if begun:
+        raise TransientModelError("a piece of the answer cannot be read", provider="litellm")
+
+
+def _is_cut(line: Any) -> bool:
+    try:
+        json.loads(_data_of(line) or "{}")
+    except ValueError:
+        return True
+    return False
+
+
+def _data_of(line: Any) -> str:
+    """The JSON of an event; nothing for the end of the stream, and for lines that have none."""
+    data = line.removeprefix("data:").strip() if isinstance(line, str) and line.startswith("data:") else ""
+    return "" if data == "[DONE]" else data

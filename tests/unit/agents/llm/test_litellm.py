@@ -88,10 +88,12 @@ async def test_text_calls_and_usage_arrive_alike_whole_and_streamed(server: Fake
 ANSWER = Says("Grüße 👋 und mehr", calls=(("c1", "a", {"x": [1, "ü"]}), ("c2", "b", {})))
 
 
+@pytest.mark.parametrize("name", ["openai/gpt-4o", MISTRAL])
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.integers(1, len(events(ANSWER)) - 1), max_size=12, unique=True))
-async def test_any_cutting_of_the_stream_gives_the_same_message(server: FakeOpenAI, cuts: list[int]) -> None:
-    chunks = await read(model_at(server, replace(ANSWER, cuts=tuple(cuts), piece_delay_seconds=0.001)))
+@given(cuts=st.lists(st.integers(1, len(events(ANSWER)) - 1), max_size=12, unique=True))
+async def test_any_cutting_of_the_stream_gives_the_same_message(server: FakeOpenAI, name: str, cuts: list[int]) -> None:
+    says = replace(ANSWER, cuts=tuple(cuts), piece_delay_seconds=0.001)
+    chunks = await read(model_at(server, says, model=name))
 
     calls = [chunk.tool_call for chunk in chunks if chunk.tool_call]
     assert "".join(chunk.text or "" for chunk in chunks) == "Grüße 👋 und mehr"
@@ -176,6 +178,26 @@ async def test_a_stream_that_ends_without_a_reason_was_cut_off_whatever_litellm_
     for ending in (b"", b"data: [DONE]\n\n"):
         with pytest.raises(TransientModelError, match="cut off"):
             await read(model_at(server, Raw((unfinished + ending,))))
+
+
+@pytest.mark.parametrize("name", ["openai/gpt-4o", MISTRAL])
+async def test_a_piece_that_cannot_be_read_is_an_error_and_not_left_out(server: FakeOpenAI, name: str) -> None:
+    garbled = events(Says("Hello world")).replace(b'"Hello w"', b'"Hello w', 1)
+
+    with pytest.raises(TransientModelError):
+        await read(model_at(server, Raw((garbled,)), model=name))
+
+
+@pytest.mark.parametrize("name", ["openai/gpt-4o", MISTRAL])
+@pytest.mark.parametrize(("said", "heard"), [("[DONE], then more", "[DONE], then more"), ("a\u2028\u2028b", "a\n\nb")])
+async def test_a_text_that_looks_like_the_end_of_a_line_or_of_the_stream_arrives_whole(
+    server: FakeOpenAI, name: str, said: str, heard: str
+) -> None:
+    chunks = await read(model_at(server, Says(said, fragment=99), model=name))
+
+    assert "".join(chunk.text or "" for chunk in chunks) in {said, heard}
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.output_tokens == 5
 
 
 async def test_effort_is_always_sent_and_what_a_model_does_not_know_is_left_out(server: FakeOpenAI) -> None:
