@@ -576,11 +576,12 @@ async def test_no_retries_are_none_and_fewer_are_refused() -> None:
 
 
 async def test_structured_retries_are_charged_to_the_budget_traced_and_audited() -> None:
-    budget, telemetry = StandardBudget(BudgetConfig(max_tokens=1500)), InMemoryTelemetry()
-    agent = Agent(
-        "", model=says("no", '{"number": 4}', usage=Usage(input_tokens=1000)), budget=budget, telemetry=telemetry
-    )
+    budget, telemetry, log = StandardBudget(BudgetConfig(max_tokens=1500)), InMemoryTelemetry(), InMemoryAuditLog()
+    model = says("no", '{"number": 4}', usage=Usage(input_tokens=1000))
+    agent = Agent("", model=model, budget=budget, telemetry=telemetry, audit_log=log)
     result = await agent.run("x", output_schema=Answer)
+    [end] = await log.query(action="run_completed")
+    assert (end.payload["turns"], end.payload["tokens_in"]) == (2, 2000)
     assert (result.tokens_in, result.parsed) == (2000, Answer(number=4))
     assert (await budget.allows_step()).blocked
     assert [span.name for span in telemetry.spans()].count("loom.model.complete") == 2
