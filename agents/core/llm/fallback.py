@@ -8,9 +8,10 @@ from typing import Any
 
 from agents.core.llm.base import Completion, Model
 from agents.core.llm.retrying import closing
+from agents.core.llm.waste import told, waste_of, with_waste
 from governance.core.retry import classify_model_error
 from loom.errors import ContentFilterError, InvalidRequestError, ModelError
-from loom.messages import Message, ModelChunk, Usage
+from loom.messages import NO_USAGE, Message, ModelChunk, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,8 @@ class Fallback:
     Put `RetryingModel` inside, around each model. Another model is asked when this one is down, does not take our key
     or our account, is gone, or is too small for the request. It is not asked when the request itself is wrong, which it
     would be anywhere, or when the content was refused: a refusal is an answer, and to shop around for another is not
-    ours to decide. A stream that has begun is never handed over. `usage.model` names the model that answered.
+    ours to decide. A stream that has begun is never handed over. `usage.model` names the model that answered; the
+    usage is that of all that were asked.
     """
 
     def __init__(self, first: Model, *others: Model) -> None:
@@ -39,37 +41,40 @@ class Fallback:
         return all(getattr(model, "supports_native_structured_output", False) for model in self.models)
 
     async def stream(self, messages: list[Message], **options: Any) -> AsyncIterator[ModelChunk]:
-        started = False
+        started, waste = False, NO_USAGE
         for model, is_last in self._in_order():
             try:
                 async with closing(model.stream(messages, **options)) as chunks:
                     async for chunk in chunks:
                         started = True
-                        yield _signed(chunk, model)
+                        yield _signed(chunk, model, waste)
                 return
             except Exception as exc:
-                self._hand_over(exc, model, final=started or is_last)
+                waste += waste_of(exc)
+                self._hand_over(exc, model, waste, final=started or is_last)
 
     async def _complete(self, messages: list[Message], **options: Any) -> Completion:
+        waste = NO_USAGE
         for model, is_last in self._in_order():
             try:
                 text, calls, usage, reason = await model.complete(messages, **options)  # type: ignore[attr-defined]
-                return text, calls, _named(usage, model), reason
+                return text, calls, _named(usage, model, waste), reason
             except Exception as exc:
-                self._hand_over(exc, model, final=is_last)
+                waste += waste_of(exc)
+                self._hand_over(exc, model, waste, final=is_last)
         raise AssertionError("the last model's failure is raised")
 
     def _in_order(self) -> Iterator[tuple[Model, bool]]:
         for number, model in enumerate(self.models, start=1):
             yield model, number == len(self.models)
 
-    def _hand_over(self, exc: Exception, model: Model, *, final: bool) -> None:
-        """Return when the next model shall be asked. Raises otherwise."""
+    def _hand_over(self, exc: Exception, model: Model, waste: Usage, *, final: bool) -> None:
+        """Return when the next model shall be asked. Raises otherwise, with what all of them have used."""
         error = classify_model_error(exc)
         if error is None:
             raise exc
         if final or not _concerns_only_this_model(error):
-            raise error from (exc.__cause__ if error is exc else exc)
+            raise told(error, waste) from (exc.__cause__ if error is exc else exc)
         logger.warning("%s: %s; asking the next model", model.name, error.code)
 
 
@@ -80,9 +85,10 @@ def _concerns_only_this_model(error: ModelError) -> bool:
     return is_misfit or not isinstance(error, InvalidRequestError)
 
 
-def _signed(chunk: ModelChunk, model: Model) -> ModelChunk:
-    return chunk.model_copy(update={"usage": _named(chunk.usage, model)}) if chunk.usage else chunk
+def _signed(chunk: ModelChunk, model: Model, waste: Usage) -> ModelChunk:
+    return chunk.model_copy(update={"usage": _named(chunk.usage, model, waste)}) if chunk.usage else chunk
 
 
-def _named(usage: Usage, model: Model) -> Usage:
-    return usage if usage.model else usage.model_copy(update={"model": model.name})
+def _named(usage: Usage, model: Model, waste: Usage) -> Usage:
+    named = usage if usage.model else usage.model_copy(update={"model": model.name})
+    return with_waste(named, waste)

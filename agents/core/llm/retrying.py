@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from agents.core.llm.base import Completion, Model
-from agents.core.llm.waste import waste_of
+from agents.core.llm.waste import told, waste_of, with_waste
 from governance.core.retry import RetryPolicy, classify_model_error, compute_backoff
 from loom.errors import ModelError, TransientModelError
 from loom.messages import NO_USAGE, Message, ModelChunk, Usage
@@ -70,7 +70,7 @@ class RetryingModel:
             attempt += 1
             try:
                 text, calls, usage, reason = await self.inner.complete(messages, **options)  # type: ignore[attr-defined]
-                return text, calls, usage if waste is NO_USAGE else waste + usage, reason
+                return text, calls, with_waste(usage, waste), reason
             except Exception as exc:
                 waste += waste_of(exc)
                 delay = self._delay(exc, attempt, waste)
@@ -83,9 +83,7 @@ class RetryingModel:
             raise exc
         delay = self._wait(error, attempt) if not final else None
         if delay is None:
-            if waste is not NO_USAGE:
-                error.facts["usage"] = waste.model_dump()
-            raise error from (exc.__cause__ if error is exc else exc)
+            raise told(error, waste) from (exc.__cause__ if error is exc else exc)
         logger.warning("%s: %s, attempt %d; again in %.1f s", self.name, error.code, attempt, delay)
         return delay
 
@@ -97,7 +95,7 @@ class RetryingModel:
 
 
 def _with_waste(chunk: ModelChunk, waste: Usage) -> ModelChunk:
-    return chunk.model_copy(update={"usage": waste + chunk.usage}) if chunk.usage else chunk
+    return chunk.model_copy(update={"usage": with_waste(chunk.usage, waste)}) if chunk.usage else chunk
 
 
 @asynccontextmanager

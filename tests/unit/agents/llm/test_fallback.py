@@ -137,6 +137,19 @@ async def test_a_fallback_inside_a_fallback_keeps_the_name_of_who_answered() -> 
     assert (await Fallback(inner, Completing("c")).complete(HELLO))[2].model == "b"
 
 
+async def test_an_answer_that_was_paid_for_and_of_no_use_is_in_the_usage() -> None:
+    paid = Usage(input_tokens=10, output_tokens=5)
+    garbled = TransientModelError("garbled", usage=paid.model_dump())
+    model = Fallback(Completing("a", error=garbled), Completing("b", "hello"))
+
+    whole, streamed = (await model.complete(HELLO))[2], (await read(model))[-1].usage
+    with pytest.raises(TransientModelError) as raised:
+        await Fallback(Completing("a", error=garbled), Completing("b", error=RateLimitError("b"))).complete(HELLO)
+
+    assert whole == streamed == Usage(input_tokens=11, output_tokens=5, model="b")
+    assert raised.value.facts["usage"] == paid.model_dump()
+
+
 def test_a_sum_of_usage_names_no_model() -> None:
     assert (Usage(model="a", input_tokens=1) + Usage(model="a", input_tokens=1)) == Usage(input_tokens=2)
 
