@@ -31,7 +31,7 @@ _LITELLM_ROUTES = frozenset({
     "ai21", "azure", "azure_ai", "bedrock", "cerebras", "cloudflare", "cohere", "cohere_chat", "dashscope",
     "databricks", "deepinfra", "deepseek", "fireworks_ai", "gemini", "github", "github_copilot", "groq",
     "hosted_vllm", "huggingface", "lm_studio", "meta_llama", "mistral", "moonshot", "nebius", "novita", "nscale",
-    "nvidia_nim", "ollama", "ollama_chat", "openai_like", "openrouter", "perplexity", "predibase", "replicate",
+    "nvidia_nim", "ollama", "ollama_chat", "openrouter", "perplexity", "predibase", "replicate",
     "sagemaker", "sagemaker_chat", "sambanova", "snowflake", "text-completion-openai", "together_ai",
     "vercel_ai_gateway", "vertex_ai", "vllm", "volcengine", "watsonx", "xai", "zai",
 })  # fmt: skip

@@ -140,6 +140,7 @@ def test_a_mapping_names_the_model_and_its_options() -> None:
         ("cluade-opus-4-7", "did you mean 'claude-opus-4-7'"),
         ("olama/llama3", "did you mean 'ollama/llama3'"),
         ("ollama/", "no model 'ollama/'"),
+        ("openai_like/x", "no model 'openai_like/x'"),
         ("", "no model ''"),
         ("zzz", "ollama/"),
     ],
