@@ -80,9 +80,11 @@ ANSWER = Says("Grüße 👋 und mehr", calls=(("c1", "a", {"x": [1, "ü  ö"]}),
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.integers(1, len(events(ANSWER)) - 1), max_size=12, unique=True))
-async def test_any_cutting_of_the_stream_gives_the_same_message(fake: FakeOpenAI, cuts: list[int]) -> None:
-    fake.play(replace(ANSWER, cuts=tuple(cuts), piece_delay_seconds=0.001))
+@given(st.lists(st.integers(1, len(events(ANSWER)) - 1), max_size=12, unique=True), st.integers(1, 9))
+async def test_any_cutting_of_the_stream_gives_the_same_message(
+    fake: FakeOpenAI, cuts: list[int], fragment: int
+) -> None:
+    fake.play(replace(ANSWER, cuts=tuple(cuts), fragment=fragment, piece_delay_seconds=0.001))
 
     text, calls, usage, finish = await streamed(OpenAIModel("gpt-4o", api_key="test", base_url=fake.url))
 
