@@ -10,7 +10,7 @@ from agents.core import execution
 from agents.core.ambient import Ambient, stream_events
 from agents.core.architectures.base import Architecture, Emit
 from agents.core.architectures.resolver import resolve_architecture
-from agents.core.checks import check_count, check_effort, check_parts
+from agents.core.checks import check_count, check_effort, check_parts, check_text
 from agents.core.config import read_config, read_toml
 from agents.core.context_policy import ContextPolicy, context_policy
 from agents.core.graph.writing import build_graph, write_graph
@@ -90,8 +90,7 @@ class Agent:
         stop_hooks: list[StopHook] | None = None,
         max_stop_hook_iterations: int = 15,
     ) -> None:
-        if not isinstance(instructions, str):
-            raise TypeError(f"instructions is a text, not {instructions!r}")
+        check_text("instructions", instructions)
         check_parts(
             budget=budget,
             retry_policy=retry_policy,
@@ -254,6 +253,7 @@ class Agent:
         With `emit`, every event is awaited on it and the model is streamed. Raises the model's `ModelError` and
         `OutputValidationError`; a tool that fails, a budget that is spent and a turn cap do not raise.
         """
+        check_text("prompt", prompt)
         context = context_for(context, user_id=user_id, session_id=session_id, metadata=metadata)
         options = _options(extra_tools, output_schema, output_validation_retries, response_tone, effort)
         return await self._run(prompt, context, emit, options)
@@ -301,6 +301,7 @@ class Agent:
         finishes it. Without an unfinished run this is `run`. Metadata is not kept: give it again. Raises what the
         unfinished run raises, which stays unfinished then; `run` begins a new one.
         """
+        check_text("prompt", prompt)
         context = context_for(context, user_id=user_id, session_id=session_id, metadata=metadata)
         options = _options(extra_tools, output_schema, output_validation_retries)
         if isinstance(self._runtime, JournaledRuntime):
@@ -383,11 +384,13 @@ def context_for(
     session_id: str | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> RunContext:
-    """The context of a new run. What is named wins over what `context` says; a missing session is a new one."""
+    """The context of a new run. What is named wins over what `context` says; a missing session is a new one.
+
+    Raises TypeError for a user or a session that is no text: memory would refuse it when all has been done and paid.
+    """
     given = context or RunContext()
-    return RunContext(
-        user_id=given.user_id if user_id is None else user_id,
-        session_id=session_id or given.session_id or new_id("sess"),
-        run_id=new_id("run"),
-        metadata=given.metadata if metadata is None else metadata,
-    )
+    user_id = given.user_id if user_id is None else user_id
+    session_id = session_id or given.session_id or new_id("sess")
+    check_text("user_id", "" if user_id is None else user_id)
+    check_text("session_id", session_id)
+    return RunContext(user_id, session_id, new_id("run"), given.metadata if metadata is None else metadata)

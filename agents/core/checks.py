@@ -46,6 +46,12 @@ def check_count(name: str, value: Any, least: int) -> None:
         raise ValueError(f"{name} is {least} or more, not {value!r}")
 
 
+def check_text(name: str, value: Any) -> None:
+    """Raises TypeError for what is no text, such as the id of a row as it comes from the database."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is a text, not {value!r}")
+
+
 def check_effort(effort: Any) -> None:
     """Raises ConfigError for what is none of the efforts."""
     if effort is not None and effort not in _EFFORTS:

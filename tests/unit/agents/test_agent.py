@@ -7,6 +7,7 @@ import warnings
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import anyio
 import pytest
@@ -143,6 +144,23 @@ async def test_what_is_named_wins_over_the_context() -> None:
     ]
     assert all(c.run_id.startswith("run_") for c in seen)
     assert get_run_context() == RunContext()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        ({"prompt": None}, "prompt"),
+        ({"user_id": 7}, "user_id"),
+        ({"user_id": UUID(int=7)}, "user_id"),
+        ({"session_id": 7}, "session_id"),
+        ({"context": RunContext(7)}, "user_id"),  # type: ignore[arg-type]
+    ],
+)
+async def test_who_asks_and_what_are_texts_or_nothing_is_done(wrong: dict[str, Any], name: str) -> None:
+    model = says("hello")
+    with pytest.raises(TypeError, match=f"{name} is a text, not"):
+        await Agent("", model=model).run(**{"prompt": "x", **wrong})
+    assert model.remaining == 1
 
 
 async def test_a_tool_always_has_an_idempotency_key() -> None:
