@@ -184,12 +184,16 @@ class PromptCacheConfig(BaseModel):
 
 
 def _readable(value: Any) -> str:
-    """JSON for values with a JSON form, so that a model reads `{"a": 1}` and not a Python repr."""
-    from pydantic_core import to_json
+    """JSON for values with a JSON form, so that a model reads `{"a": 1}` and not a Python repr.
+
+    A value whose form is a text, such as a date, reads as that text: so it does when it comes out of a journal.
+    """
+    from pydantic_core import from_json, to_json
 
     if value is None:
         return ""
     try:
-        return to_json(value).decode()
+        form = to_json(value)
     except ValueError:
         return str(value)
+    return from_json(form) if form.startswith(b'"') else form.decode()

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import anyio
 import pytest
@@ -484,6 +488,22 @@ async def test_a_run_with_every_layer_and_one_with_none_come_to_the_same(turns: 
     assert heard_bare == heard_full
     skipped = {"session_id", "started_at", "finished_at"}
     assert one.model_dump(exclude=skipped) == other.model_dump(exclude=skipped)
+
+
+@pytest.mark.parametrize(
+    "value", [datetime(2026, 5, 4, tzinfo=UTC), UUID(int=7), Decimal("1.50"), Path("/a"), b'a"b', {"a": 1}]
+)
+async def test_a_model_reads_the_same_of_a_result_with_a_journal_and_without(value: Any) -> None:
+    @tool(name="look")
+    async def give() -> Any:
+        """Give."""
+        return value
+
+    bare, heard_bare = everything([calling("look")], tools=[give])
+    full, heard_full = everything([calling("look")], tools=[give], runtime=ListRuntime())
+    await bare.run("go")
+    await full.run("go")
+    assert heard_bare == heard_full
 
 
 class Content:
