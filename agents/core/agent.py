@@ -140,9 +140,10 @@ class Agent:
 
         Raises ConfigError for an unknown key, with a suggestion, and for a value that does not fit.
         """
-        if given.get("tools") is not None and cfg.get("mcp"):
+        said = read_config(cfg)
+        if given.get("tools") is not None and said.get("mcp"):
             raise ConfigError("give either mcp servers in the config or tools=, not both")
-        return cls(**{**read_config(cfg), **{key: value for key, value in given.items() if value is not None}})
+        return cls(**{**said, **{key: value for key, value in given.items() if value is not None}})
 
     @classmethod
     def from_config(cls, path: str | Path, **given: Any) -> Agent:

@@ -131,8 +131,15 @@ def _budget(cfg: dict[str, Any]) -> StandardBudget:
     values = dict(cfg)
     for minutes, name in _WALL_CLOCKS.items():
         if (limit := values.pop(minutes, None)) is not None:
-            values[name] = timedelta(minutes=_made(float, f"budget.{minutes}", limit))
+            values[name] = _minutes(f"budget.{minutes}", limit)
     return StandardBudget(_made(BudgetConfig, "budget", values))
+
+
+def _minutes(name: str, limit: Any) -> timedelta:
+    try:
+        return timedelta(minutes=_made(float, name, limit))
+    except (OverflowError, ValueError) as error:  # infinity, or none at all
+        raise ConfigError(f"{name}: {error}, not {limit!r}") from error
 
 
 def _retry_policy(cfg: dict[str, Any]) -> RetryPolicy:

@@ -136,6 +136,7 @@ def test_what_is_given_wins_over_the_config() -> None:
         ({**LEAST, "telemetry": {"backend": "file", "paht": "x"}}, "telemetry 'file' has no 'paht'; .* 'path'?"),
         ({**LEAST, "prompt_caching": {"tll": "5m"}}, "prompt_caching has no 'tll'; did you mean 'ttl'?"),
         ({**LEAST, "model": {"name": "echo", "efort": "low"}}, "model has no 'efort'; did you mean 'effort'?"),
+        ({**LEAST, "budget": {"max_wall_clock_minutes": float("inf")}}, "budget.max_wall_clock_minutes: .*not inf"),
         ({**LEAST, "tools": ["look"]}, "'tools' is code and no data: give it as a keyword"),
         (["instructions"], "a config is a table"),
     ],
@@ -154,6 +155,8 @@ def test_every_mistake_is_told_at_once() -> None:
 def test_mcp_servers_and_tools_are_not_given_together() -> None:
     with pytest.raises(ConfigError, match="not both"):
         Agent.from_dict({**LEAST, "mcp": [{"name": "a", "transport": "stdio", "command": "x"}]}, tools=[look])
+    with pytest.raises(ConfigError, match="a config is a table"):
+        Agent.from_dict(["mcp"], tools=[look])  # type: ignore[arg-type]
 
 
 def test_a_toml_file_makes_an_agent(tmp_path: Path) -> None:
