@@ -86,7 +86,7 @@ class Agent:
         prompt_caching: bool | Mapping[str, Any] | None = None,
         workspace: Any | None = None,
         living_plan: Any = None,
-        context_window: int | ContextPolicy | None = None,
+        context_window: int | Mapping[str, Any] | ContextPolicy | None = None,
         stop_hooks: list[StopHook] | None = None,
         max_stop_hook_iterations: int = 15,
     ) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from agents.core import output
+from agents.core.context_policy import ContextPolicy, context_policy
 from governance.core.budget import BudgetConfig
 from governance.core.permissions import resolve_permissions
 from governance.core.retry import RetryPolicy
@@ -60,7 +61,7 @@ class AgentConfig(BaseModel):
     name: str = "agent"
     model: str | dict[str, Any] | None = None
     max_turns: int = Field(default=50, ge=1)
-    context_window: int | None = Field(default=None, ge=1)
+    context_window: int | dict[str, Any] | None = None
     architecture: str | None = None
     effort: Effort | None = None
     strict_effort: bool = False
@@ -147,6 +148,13 @@ def _retry_policy(cfg: dict[str, Any]) -> RetryPolicy:
     return _made(RetryPolicy, "retry_policy", cfg)
 
 
+def _context_window(spec: int | dict[str, Any]) -> ContextPolicy:
+    try:
+        return context_policy(spec)
+    except ValueError as error:
+        raise ConfigError(f"context_window: {error}") from error
+
+
 def _skills(specs: list[str | dict[str, Any]]) -> list[Any]:
     return [spec if isinstance(spec, str) else _skill(spec) for spec in specs]
 
@@ -189,6 +197,7 @@ _BUILDERS: dict[str, Any] = {
     "budget": _budget,
     "retry_policy": _retry_policy,
     "permissions": resolve_permissions,
+    "context_window": _context_window,
     "skills": _skills,
     "audit_log": _audit_log,
     "output_schema": _output_schema,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from agents.core.llm.tokens import Count, estimate_tokens
+from loom.errors import ConfigError, unknown
 
 MAX_RESULT_CHARS = 50_000
 
@@ -40,17 +45,34 @@ class ContextPolicy:
 
 
 DEFAULT_POLICY = ContextPolicy()
+_DATA = ("max_tokens", "act_above", "shrink_to", "compact", "max_result_chars")
 
 
-def context_policy(spec: int | ContextPolicy | None) -> ContextPolicy:
-    """The policy that a spec names: the window in tokens, a policy itself, or None for the model's own window."""
+def context_policy(spec: int | Mapping[str, Any] | ContextPolicy | None) -> ContextPolicy:
+    """The policy that a spec names: the window in tokens, the fields that data can say, a policy itself, or None.
+
+    None is the model's own window. Raises ConfigError for a mapping that makes no sense.
+    """
     if spec is None:
         return DEFAULT_POLICY
     if isinstance(spec, ContextPolicy):
         return spec
+    if isinstance(spec, Mapping):
+        return _of_mapping(spec)
     if isinstance(spec, bool) or not isinstance(spec, int):
-        raise TypeError(f"context_window is a number of tokens, a ContextPolicy or None, not {spec!r}")
+        raise TypeError(f"context_window is a number of tokens, a mapping, a ContextPolicy or None, not {spec!r}")
     return ContextPolicy(max_tokens=spec)
+
+
+def _of_mapping(spec: Mapping[str, Any]) -> ContextPolicy:
+    if wrong := [key for key in spec if key not in _DATA]:
+        raise unknown("context_window", wrong[0], _DATA)
+    try:
+        return TypeAdapter(ContextPolicy).validate_python(dict(spec))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(["context_window", *map(str, first["loc"])])
+        raise ConfigError(f"{where}: {first['msg'].removeprefix('Value error, ')}, not {first['input']!r}") from error
 
 
 def excerpt(text: str, limit: int | None, tool: str) -> str:

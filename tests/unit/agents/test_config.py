@@ -12,6 +12,7 @@ import pytest
 from agents.core.agent import Agent
 from agents.core.architectures.react import ReAct
 from agents.core.config import AgentConfig, read_config
+from agents.core.context_policy import ContextPolicy
 from agents.core.llm.echo import EchoModel
 from agents.core.tools.tool import tool
 from audit.core.log import FullTranscriptAuditLog
@@ -60,6 +61,7 @@ def test_everything_that_data_can_say_arrives() -> None:
             "workspace": "memory",
             "living_plan": True,
             "max_stop_hook_iterations": 3,
+            "context_window": {"max_tokens": 2000, "act_above": 0.7, "compact": False},
         }
     )
     assert (agent.name, agent.max_turns, agent.effort, agent.strict_effort) == ("clerk", 7, "low", True)
@@ -73,6 +75,7 @@ def test_everything_that_data_can_say_arrives() -> None:
     assert agent.kit is not None
     assert agent.kit.workspace is not None
     assert agent.max_stop_hook_iterations == 3
+    assert agent.context_policy == ContextPolicy(max_tokens=2000, act_above=0.7, compact=False)
 
 
 def test_whatever_the_constructor_takes_data_can_say_but_for_code() -> None:
@@ -137,6 +140,13 @@ def test_what_is_given_wins_over_the_config() -> None:
         ({**LEAST, "prompt_caching": {"tll": "5m"}}, "prompt_caching has no 'tll'; did you mean 'ttl'?"),
         ({**LEAST, "model": {"name": "echo", "efort": "low"}}, "model has no 'efort'; did you mean 'effort'?"),
         ({**LEAST, "budget": {"max_wall_clock_minutes": float("inf")}}, "budget.max_wall_clock_minutes: .*not inf"),
+        ({**LEAST, "context_window": 0}, "context_window: max_tokens is at least 1"),
+        (
+            {**LEAST, "context_window": {"max_token": 9}},
+            "context_window has no 'max_token'; did you mean 'max_tokens'?",
+        ),
+        ({**LEAST, "context_window": {"act_above": "high"}}, "context_window.act_above: .*number"),
+        ({**LEAST, "context_window": {"act_above": 0.1}}, "context_window: 0 < shrink_to < act_above <= 1"),
         ({**LEAST, "tools": ["look"]}, "'tools' is code and no data: give it as a keyword"),
         (["instructions"], "a config is a table"),
     ],
