@@ -25,6 +25,7 @@ _SMALLEST_WINDOW = 1_000  # tokens; no model that is listed reads less
 _SUMMARY, _GAP = "context_summary", "context_gap"
 _REMOVED = "[This result was left out to save room. Call the tool again if it is needed.]"
 _SUMMARY_SHARE = 8  # a summary may take one eighth of what is left of the conversation
+_SHORTEST_SUMMARY = 16  # tokens; nothing that is worth a call fits in fewer
 _LONGEST_IN_SUMMARY, _SHORTEST_IN_SUMMARY = 8_000, 125  # characters of one message that are shown for the summary
 
 _INSTRUCTIONS = (
@@ -88,7 +89,9 @@ async def _shrink(session: AgentSession, deps: Dependencies, step: str, goal: in
 async def _compacted(session: AgentSession, deps: Dependencies, step: str, goal: int) -> list[Message]:
     """The conversation with its oldest part as a summary, or as it was when there is nothing to summarize."""
     count, messages = deps.context_policy.count, session.messages
-    room = max(1, goal // _SUMMARY_SHARE)
+    room = goal // _SUMMARY_SHARE
+    if room < _SHORTEST_SUMMARY:
+        return messages
     oldest = _oldest(messages, goal - room, count)
     if not oldest:
         return messages

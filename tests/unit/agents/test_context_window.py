@@ -203,6 +203,16 @@ async def test_a_summary_is_asked_to_be_short() -> None:
     assert all(limit is not None and limit <= 2_000 // 16 for limit in model.limits)
 
 
+async def test_no_summary_is_asked_for_where_tools_leave_no_room_for_one() -> None:
+    model, log = Busy(rounds=4), InMemoryAuditLog()
+    wide = [tool(name=f"wide_{n}", description="wide " * 100)(dump.fn) for n in range(10)]
+    result = await Agent("Be brief.", model=model, tools=[dump, *wide], context_window=1_000, audit_log=log).run("Go.")
+
+    assert result.output == "done"
+    assert model.summaries == []
+    assert "context_shrunk" in [entry.action for entry in await log.query()]
+
+
 async def test_the_next_summary_takes_up_the_last_one() -> None:
     model = Busy(rounds=40)
     await agent(model, 2_000).run("Find the answer.")
