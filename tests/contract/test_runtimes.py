@@ -86,10 +86,9 @@ async def test_delivered_signals_are_read_by_the_session_in_their_order(runtime:
         await runtime.signal("s", "approved", {"by": "ann"})
         await runtime.signal("s", "approved", {"by": "ben"})
 
-        assert [await session.signals.wait("approved"), await session.signals.wait("approved")] == [
-            {"by": "ann"},
-            {"by": "ben"},
-        ]
+        with anyio.fail_after(10):
+            heard = [await session.signals.wait("approved"), await session.signals.wait("approved")]
+        assert heard == [{"by": "ann"}, {"by": "ben"}]
         assert len(session.signals.all("approved")) == 2
         assert session.signals.all("refused") == []
 
@@ -245,7 +244,8 @@ async def test_a_signal_to_a_closed_session_is_there_when_it_is_opened(durable: 
     await durable.signal("s", "approved", {"by": "ann"})
     for _ in range(2):
         async with durable.session("s") as session:
-            assert await session.signals.wait("approved") == {"by": "ann"}
+            with anyio.fail_after(10):
+                assert await session.signals.wait("approved") == {"by": "ann"}
 
 
 async def test_a_signal_to_a_cut_off_run_is_in_its_journal_and_never_in_another_users(
