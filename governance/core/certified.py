@@ -28,7 +28,7 @@ class CertifiedValue(BaseModel):
     @field_validator("fetched_at", "valid_until")
     @classmethod
     def _with_zone(cls, time: datetime | None) -> datetime | None:
-        return time if time is None or time.tzinfo else time.replace(tzinfo=UTC)
+        return None if time is None else _zoned(time)
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,20 @@ class LineagePolicy:
 
     @classmethod
     def from_iter(cls, sources: Iterable[str]) -> LineagePolicy:
+        """Raises TypeError for a single text: its letters would allow nearly everything."""
+        if isinstance(sources, str):
+            raise TypeError(f"sources is a list of prefixes, not {sources!r}")
         return cls(frozenset(sources))
 
 
 def check_freshness(value: CertifiedValue, policy: FreshnessPolicy, *, now: datetime | None = None) -> bool:
-    """Whether a value is young enough, and not past its `valid_until`."""
-    return _staleness(value, policy, now or utcnow()) is None
+    """Whether a value is young enough, and not past its `valid_until`. A `now` without a zone is UTC too."""
+    return _staleness(value, policy, now) is None
 
 
 def require_freshness(value: CertifiedValue, policy: FreshnessPolicy, *, now: datetime | None = None) -> None:
     """Raises FreshnessError when the value is too old."""
-    if (problem := _staleness(value, policy, now or utcnow())) is not None:
+    if (problem := _staleness(value, policy, now)) is not None:
         raise FreshnessError(f"the value from {value.source!r} is stale: {problem}", source=value.source)
 
 
@@ -85,7 +88,12 @@ def require_lineage(value: CertifiedValue, policy: LineagePolicy) -> None:
         raise LineageError(f"the source {source!r} is not allowed; allowed are {allowed}", source=source)
 
 
-def _staleness(value: CertifiedValue, policy: FreshnessPolicy, now: datetime) -> str | None:
+def _zoned(time: datetime) -> datetime:
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _staleness(value: CertifiedValue, policy: FreshnessPolicy, now: datetime | None) -> str | None:
+    now = utcnow() if now is None else _zoned(now)
     if value.valid_until is not None and now > value.valid_until:
         return f"it was valid until {value.valid_until.isoformat()}"
     limit = policy.max_age_for(value.source)

@@ -67,3 +67,9 @@ def test_every_ancestor_must_be_allowed() -> None:
 
 def test_a_time_without_a_zone_is_utc() -> None:
     assert value(fetched_at=datetime(2026, 11, 23, 12)).fetched_at == NOW
+    assert check_freshness(value(), FreshnessPolicy(default=HOUR), now=datetime(2026, 11, 23, 12, 30))
+
+
+def test_one_text_is_no_list_of_sources() -> None:
+    with pytest.raises(TypeError, match="a list of prefixes, not 'db:'"):
+        LineagePolicy.from_iter("db:")
