@@ -156,6 +156,13 @@ async def test_runs_at_the_same_time_have_plans_of_their_own() -> None:
     assert "alice" not in plans["bob"]
 
 
+async def test_the_tools_of_an_agent_are_its_own_and_those_of_its_kit(skill: Path) -> None:
+    agent = Agent("Help.", model="echo", tools=[look], skills=[str(skill)], workspace="memory", living_plan=True)
+    names = await agent.tools_list()
+    assert names[0] == "look"
+    assert {"load_skill", "note", "plan_write"} < set(names)
+
+
 async def test_the_tools_of_the_kit_stand_behind_the_gate() -> None:
     watched = Watched()
     model = ScriptedModel([calling("note", title="a", body="b")])
