@@ -106,9 +106,9 @@ class _Run:
         """The run with its beginning and its end told to the audit log and the listener, also when it fails."""
         if not self.deps.fast_audit:
             await audit_soon(self.session, self.deps, "user", "run_started", self._beginning(prompt))
-        if self.deps.emit is not None:
-            await self._tell(Event.started(self.session.id, prompt))
         try:
+            if self.deps.emit is not None:
+                await self._tell(Event.started(self.session.id, prompt))
             parsed = await self._answer(prompt)
             await self._remember(prompt)
         except Exception as error:

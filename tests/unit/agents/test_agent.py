@@ -753,6 +753,16 @@ async def test_a_failed_run_leaves_run_failed_in_the_audit_log() -> None:
     assert entries[-1].payload == {"type": "ModelError", "message": "gone"}
 
 
+async def test_a_run_whose_listener_fails_at_once_leaves_run_failed_in_the_audit_log() -> None:
+    async def gone(event: Event) -> None:
+        raise OSError("the reader is gone")
+
+    log = InMemoryAuditLog()
+    with pytest.raises(OSError, match="the reader is gone"):
+        await Agent("", model="echo", audit_log=log).run("x", emit=gone)
+    assert [e.action for e in await log.all_entries()] == ["run_started", "run_failed"]
+
+
 async def test_a_cancelled_run_leaves_run_cancelled_in_the_audit_log() -> None:
     async def wait(messages: Any) -> ScriptedTurn:
         await anyio.sleep(10)
