@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, RootModel, field_validator, model_validator
-from pydantic_core import to_json, to_jsonable_python
+from pydantic_core import to_json
 
 from agents.core import loop
 from agents.core.architectures.asking import Backdrop, ask, assistant, backdrop_for, list_in, told, user
@@ -17,6 +17,7 @@ from agents.core.architectures.react import known
 from agents.core.concurrency import together
 from agents.core.context_policy import ContextPolicy, excerpt
 from agents.core.output import output_for
+from agents.core.runtime.written import written
 from loom.errors import OutputValidationError
 from loom.events import Event
 from loom.messages import FROZEN, ToolCall, ToolDef
@@ -229,7 +230,7 @@ class ReWOO:
         [result] = await loop.call_tools(session, deps, known([call], tools), step=f"step:{step.id}")
         if not result.ok:
             return ReWOOStepResult(step_id=step.id, tool=step.tool, error=result.text())
-        return ReWOOStepResult(step_id=step.id, tool=step.tool, output=to_jsonable_python(result.output, fallback=str))
+        return ReWOOStepResult(step_id=step.id, tool=step.tool, output=written(result.output))
 
 
 class _Calls(RootModel[list[ReWOOStep]]):

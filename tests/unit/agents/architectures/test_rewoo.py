@@ -240,6 +240,24 @@ async def test_evidence_that_is_too_long_is_cut_and_the_whole_of_it_reaches_the_
     assert stage.question(1).endswith("\n200000")
 
 
+async def test_a_result_without_a_json_form_is_evidence_all_the_same():
+    def picture() -> bytes:
+        return b"\xff"
+
+    def loop() -> list:
+        itself = []
+        itself.append(itself)
+        return itself
+
+    stage = Stage([plan(("picture", {}), ("loop", {})), "Seen."])
+
+    result = await stage.run(ReWOO(), "Look.", tools=[picture, loop])
+
+    assert result.output == "Seen."
+    assert "E1 = picture({})\nbase64:" in stage.question(1)
+    assert "E2 = loop({})\n" in stage.question(1)
+
+
 async def test_a_task_without_tools_is_answered_at_once():
     stage = Stage(["[]", "Hello!"])
 
