@@ -38,6 +38,7 @@ from agents.core.workspace.prompt import workspace_prompt_section
 from agents.core.workspace.resolver import resolve_workspace
 from agents.core.workspace.tools import make_workspace_tools
 from agents.core.workspace.values import WorkspaceMembership
+from governance.core.sandbox.base import around
 from loom.context import RunContext
 from loom.errors import ConfigError
 from loom.messages import Message, ToolCall
@@ -73,10 +74,12 @@ class Desk:
     def __init__(self, kit: Kit, own: ToolHost) -> None:
         self._kit = kit
         self._loaded = InProcessToolHost(list(kit.tools))
-        if kit.skills is not None:
-            self._loaded.register(make_load_skill_tool(kit.skills, host=self._loaded))
-            self._loaded.register(make_read_skill_file_tool(kit.skills))
+        self._brought = InProcessToolHost()  # by skills
         hosts: list[ToolHost] = [own, self._loaded]
+        if kit.skills is not None:
+            self._loaded.register(make_load_skill_tool(kit.skills, host=self._brought))
+            self._loaded.register(make_read_skill_file_tool(kit.skills))
+            hosts.append(around(own, self._brought))  # no less walled than the tools that the agent was given
         if kit.mcp is not None:
             hosts.append(kit.mcp)
         self.tools: ToolHost = Joined(*hosts)
@@ -93,7 +96,7 @@ class Desk:
     def restore(self, messages: Sequence[Message]) -> None:
         """Have the tools of the skills that the conversation has loaded, also when a replay did not run the loading."""
         if self._kit.skills is not None:
-            restore_skills(self._kit.skills, loaded_skills(messages), self._loaded)
+            restore_skills(self._kit.skills, loaded_skills(messages), self._brought)
 
     def objection(self, call: ToolCall, messages: Sequence[Message]) -> str | None:
         """Why the loaded skills speak against a call: they list the tools they work with, and it is none of them."""

@@ -77,11 +77,10 @@ def dependencies_of(
     """Everything the run works with, and which of it does nothing."""
     native = output is not None and getattr(agent.model, "supports_native_structured_output", False)
     layers = agent if ambient.parent is None else _layers(agent, ambient.parent)
-    tools = agent.tool_host
+    desk = Desk(kit, agent.tool_host) if kit is not None else None
+    tools = agent.tool_host if desk is None else desk.tools
     if options.extra_tools:
         tools = Joined(InProcessToolHost(list(options.extra_tools)), tools)
-    desk = Desk(kit, tools) if kit is not None else None
-    tools = desk.tools if desk is not None else tools
     return Dependencies(
         model=agent.asked_model,
         memory=_memory(agent, ambient),

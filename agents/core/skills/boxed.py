@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agents.core.skills.process import Finished, run_process
-from governance.core.sandbox.bubblewrap import Bubblewrap
+from governance.core.sandbox.bubblewrap import Bubblewrap, prefixes
 
 
 class Boxed:
@@ -31,14 +31,8 @@ class Boxed:
         timeout_seconds: float,
         max_output_bytes: int,
     ) -> Finished:
-        program, *words = argv
-        readable = [folder]
-        if program == sys.executable:
-            program = self._python
-            readable += [Path(sys.prefix), Path(sys.base_prefix)] if program == sys.executable else []
-        variables = [f"{name}={value}" for name, value in env.items()]
-        inside = ["/usr/bin/env", "--ignore-environment", f"--chdir={folder}", *variables, program, *words]
-        command = self._box.command(inside, readable=readable)
+        words = [self._python if word == sys.executable else word for word in argv]
+        command = self._box.program(words, folder=folder, env=env, readable=prefixes(words[0]))
         return await run_process(
             command, folder=folder, env={}, timeout_seconds=timeout_seconds, max_output_bytes=max_output_bytes
         )

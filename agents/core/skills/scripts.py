@@ -7,11 +7,11 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path, PurePosixPath
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from agents.core.skills.errors import SkillError
 from agents.core.skills.process import Finished, Run, run_process
@@ -27,6 +27,22 @@ _TYPES = ("string", "integer", "number", "boolean", "array", "object")
 _INTERPRETERS = {".py": sys.executable, ".sh": "bash", ".bash": "bash", ".js": "node", ".mjs": "node"}
 _FIELDS = frozenset({"description", "script", "args", "destructive", "effect", "timeout"})
 _ARG_FIELDS = frozenset({"type", "description", "enum", "default", "items"})
+
+
+class Walls(Protocol):
+    """A sandbox for programs; see `SubprocessSandbox`."""
+
+    @property
+    def timeout_seconds(self) -> float: ...
+
+    def program(self, argv: Sequence[str], *, folder: Path, env: Mapping[str, str]) -> list[str]: ...
+
+
+@dataclass
+class ScriptTool(Tool):
+    """A script of a skill. A sandbox around it asks for the same tool, started `within` its walls."""
+
+    within: Callable[[Walls], Tool] = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -50,20 +66,30 @@ class Script:
             "additionalProperties": False,
         }
 
-    def tool(self, folder: Path, *, prefix: str, run: Run | None = None) -> Tool:
-        """The script as a tool. It runs in `folder`, in an environment without anything of this process's own."""
+    def tool(self, folder: Path, *, prefix: str, run: Run | None = None, walls: Walls | None = None) -> Tool:
+        """The script as a tool. It runs in `folder`, in an environment without anything of this process's own.
+
+        With `run`, that starts it, and no sandbox besides.
+        """
+        seconds = self.timeout if walls is None else min(self.timeout, walls.timeout_seconds)
 
         async def call(**values: Any) -> str:
             argv = [
                 *self._command(folder),
                 *(_word(values.get(name, a.get("default"))) for name, a in self.args.items()),
             ]
+            env = _env(folder)
             ended = await (run or run_process)(
-                argv, folder=folder, env=_env(folder), timeout_seconds=self.timeout, max_output_bytes=MAX_OUTPUT_BYTES
+                argv if walls is None else walls.program(argv, folder=folder, env=env),
+                folder=folder,
+                env=env,
+                timeout_seconds=seconds,
+                max_output_bytes=MAX_OUTPUT_BYTES,
             )
-            return _said(ended, self.timeout)
+            return _said(ended, seconds)
 
-        return Tool(
+        return ScriptTool(
+            within=lambda walls: self.tool(folder, prefix=prefix, run=run, walls=walls if run is None else None),
             name=prefix + self.name,
             description=self.description,
             fn=call,

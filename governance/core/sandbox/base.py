@@ -38,6 +38,9 @@ class NoSandbox:
     def inner(self) -> ToolHost:
         return self._inner
 
+    def around(self, host: ToolHost) -> NoSandbox:
+        return NoSandbox(around(self._inner, host))
+
     async def list_tools(self, *, query: str | None = None) -> list[ToolDef]:
         return await self._inner.list_tools(query=query)
 
@@ -60,6 +63,13 @@ class NoSandbox:
     async def watch(self) -> AsyncIterator[Any]:
         async for event in self._inner.watch():
             yield event
+
+
+def around(walls: Any, host: ToolHost) -> ToolHost:
+    """Another host behind the same walls, where `walls` is a sandbox; as it is otherwise."""
+    build = getattr(walls, "around", None)
+    walled: ToolHost = host if build is None else build(host)
+    return walled
 
 
 def can_undo(host: Any, tool: str) -> bool:

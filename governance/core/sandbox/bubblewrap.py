@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -70,6 +71,14 @@ class Bubblewrap:
             *argv,
         ]
 
+    def program(
+        self, argv: Sequence[str], *, folder: Path, env: Mapping[str, str], readable: Iterable[str | Path] = ()
+    ) -> list[str]:
+        """The command line that runs a program in the box, in a folder that it may read and with exactly `env`."""
+        variables = [f"{name}={value}" for name, value in env.items()]
+        inside = ["/usr/bin/env", "--ignore-environment", f"--chdir={folder}", *variables, *argv]
+        return self.command(inside, readable=[folder, *readable])
+
     def _limited(self) -> list[str]:
         wanted = {
             "--as": self._limits.memory_bytes,
@@ -119,6 +128,11 @@ class Bubblewrap:
                     f"the sandbox user cannot pass through {folder} to {path}; use a folder that others may enter",
                     path=str(path),
                 )
+
+
+def prefixes(python: str) -> list[Path]:
+    """What a Python of ours has to read in a box; another one, of the system, is there."""
+    return [Path(sys.prefix), Path(sys.base_prefix)] if python == sys.executable else []
 
 
 _WALLS = (

@@ -1,7 +1,8 @@
 """The program that runs one call of one tool, started by `SubprocessSandbox`.
 
 Reads the request from standard input and writes the answer, both JSON, to what was standard output; what the tool
-prints goes to standard error. Nothing of the parent is imported before its limits are set.
+prints goes to standard error. Nothing of the parent is imported before its limits are set. With arguments, limits as
+JSON and a command line, it becomes that program.
 """
 
 from __future__ import annotations
@@ -37,6 +38,14 @@ def main() -> None:
     # A thread or an exit handler of the tool must not keep the process.
     sys.stdout.flush()
     os._exit(0)
+
+
+def become(limits: str, argv: list[str]) -> None:
+    _limit(json.loads(limits))
+    try:
+        os.execvp(argv[0], argv)  # noqa: S606 - the program that the caller checked
+    except OSError as problem:
+        sys.exit(f"cannot start {argv[0]!r}: {problem.strerror}")
 
 
 def _answer(request: dict[str, Any]) -> bytes:
@@ -99,4 +108,6 @@ def _limit(limits: dict[str, int | None]) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        become(sys.argv[1], sys.argv[2:])
     main()

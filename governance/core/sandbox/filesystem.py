@@ -10,12 +10,13 @@ import errno
 import re
 import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import unquote
 
-from governance.core.sandbox.base import ToolHost, can_undo
+from governance.core.sandbox.base import ToolHost, around, can_undo
 from loom.messages import ToolCall, ToolDef, ToolResult
 
 # Names under which a value is a path, whatever it looks like.
@@ -73,6 +74,12 @@ class FilesystemSandbox:
     @property
     def inner(self) -> ToolHost:
         return self._inner
+
+    def around(self, host: ToolHost) -> FilesystemSandbox:
+        """The same walls around another host."""
+        walled = copy(self)
+        walled._inner = around(self._inner, host)
+        return walled
 
     async def list_tools(self, *, query: str | None = None) -> list[ToolDef]:
         return await self._inner.list_tools(query=query)

@@ -6,13 +6,14 @@ import json
 import math
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from governance.core.sandbox.base import ToolHost
-from governance.core.sandbox.bubblewrap import Bubblewrap
+from governance.core.sandbox.bubblewrap import Bubblewrap, prefixes
 from governance.core.sandbox.process import Finished, Limits, run
 from loom.errors import ConfigError
 from loom.messages import ToolDef, ToolResult
@@ -27,7 +28,8 @@ class SubprocessSandbox:
     A call sees none of our environment, has the limits given and ends with all its children after `timeout_seconds`.
     Without `box` it still sees our files and the network; a `Bubblewrap` takes both away. A tool must be a function at
     the top of a module (decorated or not), so that the new process can import it; arguments and results pass as JSON.
-    `python` is another interpreter of the same version, for a box whose user cannot read ours.
+    `python` is another interpreter of the same version, for a box whose user cannot read ours. A tool that is a
+    program, such as a script of a skill, is started within the same walls.
     """
 
     def __init__(
@@ -61,6 +63,20 @@ class SubprocessSandbox:
     def timeout_seconds(self) -> float:
         return self._timeout_seconds
 
+    def around(self, host: ToolHost) -> SubprocessSandbox:
+        """The same walls around another in-process host."""
+        walled = copy(self)
+        walled._inner = host
+        return walled
+
+    def program(self, argv: Sequence[str], *, folder: Path, env: Mapping[str, str]) -> list[str]:
+        """The command line that starts a program of a folder within these walls, with exactly `env`."""
+        words = [self._python if word == sys.executable else word for word in argv]
+        limited = [self._python, "-I", _CHILD, json.dumps(asdict(self._limits)), *words]
+        if self._box is None:
+            return limited
+        return self._box.program(limited, folder=folder, env=env, readable=[_CHILD, *prefixes(self._python)])
+
     async def list_tools(self, *, query: str | None = None) -> list[ToolDef]:
         tools: list[ToolDef] = await self._inner.list_tools(query=query)
         return tools
@@ -70,13 +86,14 @@ class SubprocessSandbox:
         if found is None:
             return ToolResult.error_(call_id, f"unknown tool: {tool}")
         began = time.perf_counter()
+        if (within := getattr(found, "within", None)) is not None:
+            return await _of_program(within(self), args, call_id, began)
         try:
             request = json.dumps(self._request(found.fn, args)).encode()
         except (TypeError, ValueError) as error:
             return ToolResult.error_(call_id, f"{tool} cannot run in a process of its own: {error}")
         finished = await self._run(request)
-        taken = {"duration_ms": 1000 * (time.perf_counter() - began)}
-        return _result(call_id, finished, self._timeout_seconds, taken)
+        return _result(call_id, finished, self._timeout_seconds, _taken(began))
 
     async def watch(self) -> AsyncIterator[Any]:
         async for event in self._inner.watch():
@@ -95,11 +112,9 @@ class SubprocessSandbox:
         if self._box is None:
             return argv
         paths = [Path(path) for path in [*sys.path, _CHILD] if path]
-        if self._python == sys.executable:
-            paths += [Path(sys.prefix), Path(sys.base_prefix)]
-        else:
+        if self._python != sys.executable:
             paths = [path for path in paths if not path.is_relative_to(sys.base_prefix)]
-        return self._box.command(argv, readable=paths)
+        return self._box.command(argv, readable=[*paths, *prefixes(self._python)])
 
 
 def _address(fn: Any) -> dict[str, str]:
@@ -110,6 +125,18 @@ def _address(fn: Any) -> dict[str, str]:
     if not name or "<" in name or module is None or file is None:
         raise ValueError(f"define {name or fn!r} at the top of a module")
     return {"module": module.__name__, "name": name, "file": file}
+
+
+async def _of_program(tool: Any, args: Mapping[str, Any], call_id: str, began: float) -> ToolResult:
+    try:
+        output = await tool.execute(args)
+    except Exception as error:
+        return ToolResult.error_(call_id, str(error) or type(error).__name__, **_taken(began))
+    return ToolResult.success(call_id, output, **_taken(began))
+
+
+def _taken(began: float) -> dict[str, float]:
+    return {"duration_ms": 1000 * (time.perf_counter() - began)}
 
 
 def _result(call_id: str, finished: Finished, timeout_seconds: float, taken: dict[str, float]) -> ToolResult:
