@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -14,7 +15,8 @@ from agents.core.architectures.workers import without_ends
 from agents.core.loop.telling import is_recorded
 from agents.core.tools.tool import Tool
 from agents.core.workflow.run import WorkflowRun
-from loom.errors import InvalidArguments, RuntimeJournalError
+from loom.context import get_run_context
+from loom.errors import InvalidArguments, RuntimeJournalError, ToolError
 from loom.messages import NO_USAGE, ToolCall, ToolResult, Usage
 
 if TYPE_CHECKING:
@@ -34,11 +36,17 @@ class WorkflowTool(Tool):
 
     The caller's user, memory, tone, workspace, budget, permissions and journal are the workflow's, as far as it has
     none of its own; what it costs is the caller's. It has a session of its own, of which memory keeps nothing. Called
-    as a plain function, as by a host that knows no `call_at`, it runs by itself.
+    as a plain function, it runs by itself.
     """
 
     workflow: Workflow
     input_arg: str
+
+    async def execute(self, args: Mapping[str, Any]) -> Any:
+        """The same as a plain call. Raises ToolError within a run: its rules and its budget would not reach inside."""
+        if get_run_context().run_id:
+            raise ToolError(f"{self.name} is a workflow, and its tool host has no call_at to run it within this run")
+        return await super().execute(args)
 
     async def call_at(self, call: ToolCall, key: str, session: AgentSession, deps: Dependencies) -> ToolResult:
         """Run within the caller's step `key`. A workflow that fails is told to the model, like any tool."""

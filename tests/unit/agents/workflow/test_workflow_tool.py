@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from governance.core.standard_budget import StandardBudget
 from loom.context import RunContext, get_run_context
 from loom.errors import NonDeterminism, TransientModelError
 from loom.events import Event, EventKind, Record
-from loom.messages import Message, Role, ToolCall, Usage
+from loom.messages import Message, Role, ToolCall, ToolDef, ToolResult, Usage
 from memory.core.backends.in_memory import InMemoryMemory
 from tests.unit.agents.journals import ListJournal
 
@@ -225,6 +226,40 @@ async def test_behind_a_sandbox_it_is_a_part_of_the_run_as_well(tmp_path: Path) 
 
     assert (result.output, result.total_tokens) == ("Friday.", 28)
     assert budget.usage_for("ann")["tokens_total"] == 28
+
+
+class Bare:
+    """A host of somebody who knows the protocol and no more."""
+
+    def __init__(self, made: Tool) -> None:
+        self.made = made
+
+    async def list_tools(self, *, query: str | None = None) -> list[ToolDef]:
+        return [self.made.to_def()]
+
+    async def call(self, tool: str, args: Mapping[str, Any], *, call_id: str = "") -> ToolResult:
+        try:
+            return ToolResult.success(call_id, await self.made.execute(args))
+        except Exception as error:
+            return ToolResult.error_(call_id, str(error))
+
+    async def watch(self) -> AsyncIterator[Any]:
+        return
+        yield
+
+
+async def test_a_host_that_would_lead_around_the_rules_of_a_run_is_refused_there() -> None:
+    read: list[str] = []
+
+    def listen(messages: list[Message]) -> ScriptedTurn:
+        read.append(messages[-1].content)
+        return says("Sorry.")
+
+    host = Bare(status(inner(says("beside the run"))))
+    await Agent("", model=ScriptedModel([call("status", input="A-17"), listen]), tools=host).run("Where?")
+
+    assert "its tool host has no call_at" in read[0]
+    assert (await host.call("status", {"input": "A-17"})).output == "beside the run"
 
 
 async def test_wrong_arguments_are_told_to_the_model() -> None:
