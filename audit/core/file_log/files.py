@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import json
+import logging
 import os
 import secrets
 import stat
@@ -13,12 +15,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from audit.core.chain import Break, Verification, verify_links
 from audit.core.entry import AuditEntry, Head, Seal, link_of_line, next_line
 from audit.core.file_log.lines import entry_of, lines_of
-from loom.errors import ConfigError, Conflict
+from loom.errors import ConfigError, Conflict, LoomError
 from loom.ids import canonical
+
+logger = logging.getLogger(__name__)
 
 _HEAD_BYTES = 512  # written in one piece, so that a crash leaves the old head or the new one
 _BLOCK = 64 * 1024
@@ -33,12 +38,13 @@ class Files:
         self._threads = threading.Lock()
         self._lock_fd = -1
         self._fd = -1
-        self._pid = 0
         self._inode = (0, 0)
         self._size = -1  # of the file when `_last` was its last entry
         self._last = Head()
         self._posted: deque[dict[str, Any]] = deque()
+        self.posted_until = 0.0  # when what was posted gets written, by the clock `time.monotonic`
         self.is_stuck = False  # since the last write failed
+        _all.add(self)
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -58,7 +64,7 @@ class Files:
 
         Raises right away when the log cannot be opened.
         """
-        if self._pid != os.getpid():  # what the parent of a fork has posted is for the parent to write
+        if self._lock_fd < 0:
             with self._locked():
                 self._catch_up()
         self._posted.append(fields)
@@ -80,11 +86,13 @@ class Files:
     def _write_with_posted(self, *more: Mapping[str, Any], fsync: bool = False) -> dict[str, Any]:
         """Write what was posted and then some more. The fields of the last entry."""
         posted = [self._posted.popleft() for _ in range(len(self._posted))]
+        before = self._last
         self.is_stuck = True
         try:
             fields = self._write([*posted, *more], fsync=fsync)
         except BaseException:
-            self._posted.extendleft(reversed(posted))
+            if self._last is before:  # else they are in the log, and what failed came after
+                self._posted.extendleft(reversed(posted))
             raise
         self.is_stuck = False
         return fields
@@ -128,9 +136,10 @@ class Files:
             self._write([{"session_id": "", "actor": "audit", "action": "log.head_missing", "payload": {}}])
 
     def _open(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        opened = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        before, self._fd = self._fd, opened  # never the number of a closed file, which another may get
+        if before >= 0:
+            os.close(before)
         self._inode, _ = _inode_and_size(self._fd)  # by its name, it could be another file by now
         self._size = -1
 
@@ -217,11 +226,6 @@ class Files:
             self._threads.release()
 
     def _ready(self) -> None:
-        # A child of fork shares the locks of its parent: it needs files of its own.
-        if self._pid != os.getpid():
-            self._fd = self._lock_fd = -1
-            self._pid = os.getpid()
-            self._posted.clear()
         if self._lock_fd < 0:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             head = self._path.with_name(self._path.name + ".head")
@@ -257,17 +261,48 @@ class Files:
         return key
 
     def close(self) -> None:
-        if self._pid == os.getpid():
-            self.write_posted(wait=True)
+        self.write_posted(wait=True)
         with self._threads:
-            for fd in (self._fd, self._lock_fd):
-                if fd >= 0 and self._pid == os.getpid():
-                    os.close(fd)
-            self._fd = self._lock_fd = self._size = -1
+            self._give_back()
+
+    def forget_parent(self) -> None:
+        """In a child of fork: files of its own, since it shares the locks of its parent; the thread that held the lock
+        does not exist here; and what the parent has posted is for the parent to write.
+        """
+        self._threads = threading.Lock()
+        self._posted.clear()
+        self.posted_until = 0.0
+        self._give_back()
+
+    def _give_back(self) -> None:
+        for fd in (self._fd, self._lock_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._lock_fd = self._size = -1
 
     def __del__(self) -> None:
         if getattr(self, "_lock_fd", -1) >= 0:
             self.close()
+
+
+_all: WeakSet[Files] = WeakSet()
+
+
+def _forget_parent() -> None:
+    for files in _all:
+        files.forget_parent()
+
+
+@atexit.register
+def _write_what_is_left() -> None:
+    for files in list(_all):
+        try:
+            files.write_posted(wait=True)
+        except (OSError, LoomError) as error:
+            logger.warning("the audit log %s cannot be written: %s", files._path, error)
+
+
+os.register_at_fork(after_in_child=_forget_parent)
 
 
 def _write_all(fd: int, data: bytes) -> None:

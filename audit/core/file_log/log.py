@@ -32,7 +32,7 @@ class FileAuditLog:
     and `verify` read all of it.
 
     What nobody waits for (`append_soon`) gathers for 2 ms, and is written at once with the next entry that somebody
-    does wait for.
+    does wait for, and before the event loop or the process ends.
 
     Without a secret one is made and kept in `<path>.key`. Raises ConfigError when that file is gone while the log is
     not, or when others can read it.
@@ -45,7 +45,6 @@ class FileAuditLog:
         self._redactor = redactor or Redactor()
         self._fsync = fsync
         self._files = Files(self._path, secret)
-        self._writes_at = 0.0  # what was posted, on the event loop that it was posted on
         # A log that was made of this one by another `append` has to see every entry.
         self._gathers = not fsync and type(self).append is FileAuditLog.append
 
@@ -72,12 +71,15 @@ class FileAuditLog:
             await self.append(session_id=session_id, actor=actor, action=action, payload=payload, user_id=user_id)
             return
         self._files.post(self._said(session_id, actor, action, payload, user_id))
-        if time.monotonic() >= self._writes_at:
+        if time.monotonic() >= self._files.posted_until:
             self._write_later()
 
     def _said(
         self, session_id: str, actor: str, action: str, payload: dict[str, Any], user_id: str | None
     ) -> dict[str, Any]:
+        for text in (session_id, actor, action, user_id or ""):
+            if not isinstance(text, str):  # found when it is written, it would hold up the entries of others
+                raise TypeError(f"audit log: session_id, actor, action and user_id are texts, not {text!r}")
         return {
             "session_id": session_id,
             "actor": actor,
@@ -88,14 +90,16 @@ class FileAuditLog:
         }
 
     def _write_later(self) -> None:
-        self._writes_at = time.monotonic() + _LINGER_SECONDS
-        background.later(_LINGER_SECONDS, self._write_posted)
+        self._files.posted_until = time.monotonic() + _LINGER_SECONDS
+        background.at_last(_LINGER_SECONDS, self._write_posted)
 
-    def _write_posted(self) -> None:
+    def _write_posted(self, is_end: bool) -> None:
+        self._files.posted_until = 0.0  # first, so that whoever posts in another thread meanwhile sees to it himself
         try:
-            if not self._files.write_posted(wait=False):
+            if not self._files.write_posted(wait=is_end):
                 self._write_later()
-        except (OSError, LoomError) as error:  # they are kept, and whoever waits for the next entry is told
+        except (OSError, LoomError) as error:  # they are kept, and whoever appends the next entry is told
+            self._files.is_stuck = True
             logger.warning("the audit log %s cannot be written: %s", self._path, error)
 
     async def query(

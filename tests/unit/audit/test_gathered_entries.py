@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -156,6 +159,116 @@ async def test_a_log_with_an_append_of_its_own_sees_every_entry(tmp_path: Path) 
     )
 
     assert seen == [{"n": 1}]
+
+
+def test_it_is_written_when_the_event_loop_ends_before(tmp_path: Path) -> None:
+    log = log_in(tmp_path)
+
+    anyio.run(soon, log, 1)
+
+    assert lines(log) == 1
+
+
+def test_each_event_loop_writes_its_own(tmp_path: Path) -> None:
+    log = log_in(tmp_path)
+
+    async def wait_for_a_line() -> None:
+        await soon(log, 2)
+        with anyio.fail_after(5):
+            while lines(log) < 2:
+                await anyio.sleep(0.001)
+
+    anyio.run(soon, log, 1)
+    anyio.run(wait_for_a_line)
+
+
+EXITS = """
+import asyncio, sys
+from audit.core.file_log import FileAuditLog
+
+sys.held = log = FileAuditLog(sys.argv[1], secret="a secret of the tests")
+loop = asyncio.new_event_loop()
+loop.run_until_complete(log.append_soon(session_id="s", actor="a", action="x", payload={}))
+"""
+
+
+def test_it_is_written_when_the_process_exits(tmp_path: Path) -> None:
+    log = log_in(tmp_path)
+
+    subprocess.run([sys.executable, "-c", EXITS, str(log.path)], check=True)
+
+    assert lines(log) == 1
+
+
+async def test_an_id_that_is_no_text_is_refused_and_holds_up_nobody(tmp_path: Path) -> None:
+    log = log_in(tmp_path)
+
+    with pytest.raises(TypeError, match="not 7"):
+        await log.append_soon(session_id="s", actor="a", action="x", payload={}, user_id=7)  # type: ignore[arg-type]
+    await now(log, 1)
+
+    assert await numbers(log) == [1]
+
+
+async def test_it_is_not_written_twice_when_what_comes_after_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = log_in(tmp_path)
+    await now(log, 1)
+
+    def full(*args: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("audit.core.file_log.files.os.pwrite", full)  # the head
+        await soon(log, 2)
+        with pytest.raises(OSError, match="No space left"):
+            await now(log, 3)
+
+    await now(log, 4)
+    assert await numbers(log) == [1, 2, 3, 4]
+    assert await log.verify()
+
+
+async def test_a_log_that_cannot_be_opened_again_tells_the_next_and_closes_no_file_of_others(tmp_path: Path) -> None:
+    log = log_in(tmp_path)
+    await now(log, 1)
+    log.path.rename(tmp_path / "away")
+    log.path.mkdir()
+
+    await soon(log, 2)
+    await anyio.sleep(0.05)
+    with pytest.raises(IsADirectoryError):
+        await soon(log, 3)
+    with (tmp_path / "other").open("w") as other:
+        with pytest.raises(IsADirectoryError):
+            await soon(log, 3)
+        other.write("still open")
+
+    log.path.rmdir()
+    await now(log, 4)
+    assert await numbers(log) == [2, 4]
+
+
+def test_a_child_of_fork_does_not_wait_for_a_thread_that_it_does_not_have(tmp_path: Path) -> None:
+    log = log_in(tmp_path)
+    anyio.run(now, log, 1)
+    writing, done = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with log._files._locked():
+            writing.set()
+            done.wait(10)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(write)
+        writing.wait(10)
+        if (child := os.fork()) == 0:
+            os._exit(0 if log._files._threads.acquire(timeout=0) else 1)
+        _, status = os.waitpid(child, 0)
+        done.set()
+
+    assert status == 0
 
 
 async def test_a_child_of_fork_leaves_what_its_parent_has_posted_to_the_parent(tmp_path: Path) -> None:
