@@ -12,6 +12,7 @@ from agents.core.tools.mcp.link import Bell, Link
 from agents.core.tools.mcp.owner import Owner, owner
 from agents.core.tools.mcp.spec import MCPServerSpec
 from loom.context import get_run_context
+from loom.errors import MCPError
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -34,15 +35,17 @@ class MCPClient:
     raises MCPError when the server cannot be reached, does not answer in time or refuses. A call whose connection broke
     is repeated only when the tool says that this does no harm (read-only or idempotent).
 
-    With `session`, requests go to that session and connecting is its owner's business.
+    With `session`, requests go to that session and connecting is its owner's business. With credentials per user, it
+    speaks for the user who first needs it and refuses others until `aclose`; a registry makes a client for each.
     """
 
     def __init__(self, spec: MCPServerSpec, *, session: Session | None = None, door: Door | None = None) -> None:
         self._spec = spec
         self._session = session
-        self._door = door or Door()
+        self.door = door or Door()
         self._bells: list[Bell] = []
         self._link: tuple[Owner, Link] | None = None
+        self._user_id: str | None = None  # whose credentials the link has
         self._listing: list[Any] | None = None
 
     @property
@@ -52,6 +55,10 @@ class MCPClient:
     @property
     def name(self) -> str:
         return self._spec.name
+
+    @property
+    def is_per_user(self) -> bool:
+        return self._session is None and self._spec.is_per_user
 
     @property
     def is_connected(self) -> bool:
@@ -87,7 +94,7 @@ class MCPClient:
     def known_tools(self) -> list[Any] | None:
         """The tools that were listed last, or None when they must be asked for."""
         is_stale = self._link is not None and self._link[1].is_stale
-        return None if is_stale else self._listing
+        return None if is_stale or self._is_somebody_elses() else self._listing
 
     async def call_tool(self, name: str, args: dict[str, Any]) -> Any:
         if self._session is not None:
@@ -151,12 +158,18 @@ class MCPClient:
     async def _reach(self) -> tuple[Owner, Link]:
         home = owner()
         if self._link is None or self._link[0] is not home:  # another owner: this process was forked since
-            spec = await self._spec.resolved(get_run_context())
+            context = get_run_context()
+            spec = await self._spec.resolved(context)
             spec.check()
-            link = Link(spec, home, self._door, self._bells)
-            self._link = (home, link)
+            link = Link(spec, home, self.door, self._bells)
+            self._link, self._user_id = (home, link), context.user_id
             weakref.finalize(self, _let_go, home, link).atexit = False
+        elif self._is_somebody_elses():
+            raise MCPError(f"MCP server {self.name!r}: this client has the credentials of another user")
         return self._link
+
+    def _is_somebody_elses(self) -> bool:
+        return self.is_per_user and self._link is not None and get_run_context().user_id != self._user_id
 
     def _is_harmless(self, tool: str) -> bool:
         for known in self._listing or ():

@@ -28,29 +28,30 @@ class Pool:
     """
 
     def __init__(self, items: Sequence[MCPServerSpec | MCPClient], door: Door, bell: Bell) -> None:
-        self._door = door
         self._bell = bell
-        self._personal_specs: dict[str, MCPServerSpec] = {}
+        self._to_personalize: dict[str, tuple[MCPServerSpec, Door]] = {}
         self._shared: dict[str, MCPClient] = {}
         self._personal: OrderedDict[Key, MCPClient] = OrderedDict()
         self.names = [item.name for item in items]
         self._refuse_namesakes()
         for item in items:
-            if isinstance(item, MCPServerSpec) and item.is_per_user:
-                self._personal_specs[item.name] = item
+            client = item if isinstance(item, MCPClient) else MCPClient(item, door=door)
+            if client.is_per_user:
+                self._to_personalize[item.name] = (client.spec, client.door)
             else:
-                self._shared[item.name] = self._attached(item)
+                self._shared[item.name] = self._attached(client)
 
     def shared(self) -> list[MCPClient] | None:
         """The clients of all servers, when they are the same for everybody."""
-        return None if self._personal_specs else list(self._shared.values())
+        return None if self._to_personalize else list(self._shared.values())
 
     async def client(self, name: str, context: RunContext) -> MCPClient:
         if name in self._shared:
             return self._shared[name]
-        spec = await self._personal_specs[name].resolved(context)
+        spec, door = self._to_personalize[name]
+        spec = await spec.resolved(context)
         key = (name, context.user_id, deterministic_hash(spec.env, spec.headers))
-        client = self._personal.get(key) or self._attached(spec)
+        client = self._personal.get(key) or self._attached(MCPClient(spec, door=door))
         self._personal[key] = client
         self._personal.move_to_end(key)
         if len(self._personal) > _MAX_PERSONAL:
@@ -71,8 +72,7 @@ class Pool:
     def _all(self) -> list[MCPClient]:
         return [*self._shared.values(), *self._personal.values()]
 
-    def _attached(self, item: MCPServerSpec | MCPClient) -> MCPClient:
-        client = item if isinstance(item, MCPClient) else MCPClient(item, door=self._door)
+    def _attached(self, client: MCPClient) -> MCPClient:
         client.ring(self._bell)
         return client
 

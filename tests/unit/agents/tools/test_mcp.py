@@ -18,6 +18,7 @@ import pytest
 
 from agents.core.tools.base import ToolHost
 from agents.core.tools.mcp.client import MCPClient
+from agents.core.tools.mcp.connection import Door
 from agents.core.tools.mcp.registry import MCPRegistry
 from agents.core.tools.mcp.spec import MCPServerSpec
 from loom.context import RunContext, set_run_context
@@ -452,6 +453,38 @@ async def test_every_user_speaks_with_his_own_credentials(url: str) -> None:
     assert sorted(heard[:2]) == [("ann", "Bearer a-1"), ("ben", "Bearer b-1")]
     assert heard[2:] == [("ann", "Bearer a-2"), ("cem", None)]
     assert "web" in registry.problems
+
+
+async def test_a_client_in_a_registry_gives_every_user_his_own_credentials_too() -> None:
+    started: list[list[str]] = []
+
+    def noted(command: list[str]) -> list[str]:
+        started.append(command)
+        return command
+
+    client = MCPClient(plain(env=lambda context: {"TOKEN": context.user_id or ""}), door=Door(wrap_command=noted))
+    async with MCPRegistry([client]) as registry:
+        processes = []
+        for user in ("ann", "ben"):
+            async with set_run_context(RunContext(user_id=user)):
+                processes.append((await registry.call("process", {})).output)
+
+    assert processes[0] != processes[1]
+    assert len(started) == 3  # by the client's door: nobody's, Ann's and Ben's
+
+
+async def test_a_client_does_not_lend_the_credentials_of_one_user_to_another() -> None:
+    client = MCPClient(plain(env=lambda context: {"TOKEN": context.user_id or ""}))
+    async with set_run_context(RunContext(user_id="ann")):
+        await client.list_tools()
+
+    async with set_run_context(RunContext(user_id="ben")):
+        for ask in (client.list_tools(), client.call_tool("process", {})):
+            with pytest.raises(MCPError, match="another user"):
+                await ask
+        await client.aclose()
+        assert await client.list_tools()
+    await client.aclose()
 
 
 async def test_two_users_with_the_same_credentials_do_not_share_a_connection() -> None:
