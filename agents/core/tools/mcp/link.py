@@ -6,6 +6,7 @@ Everything here runs on the owner's loop.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -26,12 +27,16 @@ class Bell:
 
     def __init__(self) -> None:
         self.count = 0
-        self._event = anyio.Event()
+
+    @cached_property
+    def _event(self) -> anyio.Event:
+        # Made on the owner's loop: made where the bell is, it could belong to trio.
+        return anyio.Event()
 
     def ring(self) -> None:
         self.count += 1
         self._event.set()
-        self._event = anyio.Event()
+        del self._event
 
     async def aring(self) -> None:
         self.ring()
@@ -60,10 +65,14 @@ class Link:
         self._door = door
         self._bells = bells
         self.is_stale = True  # the tools may differ from those that were listed last
-        self._lock = anyio.Lock()
         self._connection: Connection | None = None
         self._problem: MCPError | None = None
         self._rest_until = 0.0
+
+    @cached_property
+    def _lock(self) -> anyio.Lock:
+        # Made on the owner's loop: made where the link is, it could belong to trio.
+        return anyio.Lock()
 
     @property
     def is_connected(self) -> bool:

@@ -487,6 +487,20 @@ async def test_a_client_does_not_lend_the_credentials_of_one_user_to_another() -
     await client.aclose()
 
 
+def test_a_registry_works_under_trio() -> None:
+    pytest.importorskip("trio", reason="trio is not installed")
+
+    async def use() -> None:
+        async with MCPRegistry([plain()]) as registry:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(3):
+                    tasks.start_soon(registry.refresh)
+            assert (await registry.call("process", {})).ok
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(anyio.run, use, backend="trio").result()
+
+
 async def test_two_users_with_the_same_credentials_do_not_share_a_connection() -> None:
     async with MCPRegistry([plain(env=lambda context: {"TOKEN": "shared"})]) as registry:
         processes = []
