@@ -253,16 +253,32 @@ async def test_a_log_that_could_not_be_written_is_written_once_it_can(tmp_path: 
     assert await log.verify()
 
 
-async def test_opening_reads_the_end_of_the_file_and_not_all_of_it(tmp_path: Path) -> None:
+async def test_opening_reads_the_end_of_the_file_and_not_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = FileAuditLog(tmp_path / "audit.jsonl", secret=SECRET)
     await write(log, 1)
     log.close()
     lines = log.path.read_bytes()
     log.path.write_bytes(b"no entry, and very long\n" * 10_000 + lines)
+    pread, read = os.pread, list[int]()
+    monkeypatch.setattr(os, "pread", lambda fd, size, start: read.append(size) or pread(fd, size, start))
 
     await write(log, 2)
 
+    assert sum(read) < 100_000
     assert json.loads(log.path.read_bytes().splitlines()[-1])["seq"] == 2
+
+
+async def test_the_file_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = FileAuditLog(tmp_path / "audit.jsonl", secret=SECRET)
+    await write(log, 1)
+
+    with monkeypatch.context() as closed:
+        closed.setattr(os, "open", None)
+        await write(log, 2, 3)
+
+    assert await numbers(log) == [1, 2, 3]
 
 
 async def test_an_extra_field_in_a_line_is_an_edit(tmp_path: Path) -> None:
