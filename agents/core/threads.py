@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 import anyio
 import anyio.to_thread
 
+from loom.background import this_loop
 from loom.events import Record
 
 T = TypeVar("T")
@@ -101,16 +102,6 @@ def poster() -> Callable[..., object]:
     loop = this_loop()
     post: Callable[..., object] = getattr(loop, "call_soon_threadsafe", None) or loop.run_sync_soon
     return post
-
-
-def this_loop() -> Any:
-    """The running event loop, asyncio's or trio's: what anyio calls its token, in a fraction of the time."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        import trio
-
-        return trio.lowlevel.current_trio_token()
 
 
 def is_alone() -> bool:

@@ -20,7 +20,7 @@ import anyio
 from agents.core.runtime.journal import JournalSession, signal_record
 from agents.core.runtime.store import EVERYONE, Everyone, InMemoryJournalStore, JournaledRun, JournalStore
 from agents.core.runtime.writer import Done, StoredJournal, Take, Writer
-from agents.core.threads import this_loop
+from loom.background import this_loop
 from loom.context import RunContext
 from loom.errors import NotFound
 from loom.events import Kind, Record

@@ -43,6 +43,7 @@ class Files:
         self._last = Head()
         self._posted: deque[dict[str, Any]] = deque()
         self.posted_until = 0.0  # when what was posted gets written, by the clock `time.monotonic`
+        self.posted_on: Any = None  # the event loop that will
         self.is_stuck = False  # since the last write failed
         _all.add(self)
 
@@ -271,7 +272,7 @@ class Files:
         """
         self._threads = threading.Lock()
         self._posted.clear()
-        self.posted_until = 0.0
+        self.posted_on = None
         self._give_back()
 
     def _give_back(self) -> None:

@@ -32,7 +32,7 @@ class FileAuditLog:
     and `verify` read all of it.
 
     What nobody waits for (`append_soon`) gathers for 2 ms, and is written at once with the next entry that somebody
-    does wait for, and before the event loop or the process ends.
+    does wait for; at the latest when the process ends.
 
     Without a secret one is made and kept in `<path>.key`. Raises ConfigError when that file is gone while the log is
     not, or when others can read it.
@@ -71,7 +71,7 @@ class FileAuditLog:
             await self.append(session_id=session_id, actor=actor, action=action, payload=payload, user_id=user_id)
             return
         self._files.post(self._said(session_id, actor, action, payload, user_id))
-        if time.monotonic() >= self._files.posted_until:
+        if time.monotonic() >= self._files.posted_until or self._files.posted_on is not background.this_loop():
             self._write_later()
 
     def _said(
@@ -91,12 +91,13 @@ class FileAuditLog:
 
     def _write_later(self) -> None:
         self._files.posted_until = time.monotonic() + _LINGER_SECONDS
-        background.at_last(_LINGER_SECONDS, self._write_posted)
+        self._files.posted_on = background.this_loop()
+        background.later(_LINGER_SECONDS, self._write_posted)
 
-    def _write_posted(self, is_end: bool) -> None:
-        self._files.posted_until = 0.0  # first, so that whoever posts in another thread meanwhile sees to it himself
+    def _write_posted(self) -> None:
+        self._files.posted_on = None  # first, so that whoever posts in another thread meanwhile sees to it himself
         try:
-            if not self._files.write_posted(wait=is_end):
+            if not self._files.write_posted(wait=False):
                 self._write_later()
         except (OSError, LoomError) as error:  # they are kept, and whoever appends the next entry is told
             self._files.is_stuck = True

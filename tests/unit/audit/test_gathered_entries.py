@@ -161,15 +161,8 @@ async def test_a_log_with_an_append_of_its_own_sees_every_entry(tmp_path: Path) 
     assert seen == [{"n": 1}]
 
 
-def test_it_is_written_when_the_event_loop_ends_before(tmp_path: Path) -> None:
-    log = log_in(tmp_path)
-
-    anyio.run(soon, log, 1)
-
-    assert lines(log) == 1
-
-
-def test_each_event_loop_writes_its_own(tmp_path: Path) -> None:
+def test_an_event_loop_writes_what_one_before_it_has_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audit.core.file_log.log._LINGER_SECONDS", 0.2)
     log = log_in(tmp_path)
 
     async def wait_for_a_line() -> None:
