@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache, partial
@@ -65,6 +66,10 @@ class ToolCall(BaseModel):
     def is_destructive(self) -> bool:
         """Whether the call or the tool it names says so: the tool's own word counts, not only the model's."""
         return self.destructive or (self.tool_def is not None and self.tool_def.destructive)
+
+    def shown(self) -> ToolCall:
+        """The call with arguments of its own, for code that is asked about it: to change them changes nothing."""
+        return self.model_copy(update={"args": deepcopy(self.args)})
 
     def idempotency_key(self) -> str:
         return deterministic_hash(self.tool, self.args)

@@ -40,15 +40,16 @@ async def _recall(session: AgentSession, deps: Dependencies, query: str) -> list
         messages.append(_system("\n\n".join([block.format() for block in blocks])))
     if facts := await memory.recall_facts(query, limit=_FACTS, user_id=user_id):
         messages.append(_system("Known facts:\n" + "\n".join([f"- {fact.format()}" for fact in facts])))
-    episodes = await memory.recall(query, limit=_EPISODES + 1, user_id=user_id)
+    history = await memory.session_messages(session.id, user_id=user_id, limit=_HISTORY)
+    own = sum(message.role is Role.USER for message in history)  # episodes that are told in whole below
+    episodes = await memory.recall(query, limit=_EPISODES + max(own, 1), user_id=user_id)
     # The talk with a persistent worker is how an answer came about; the episode of the answer says it again.
     told = [episode for episode in episodes if not episode.session_id.startswith(PERSISTENT)]
     if others := [episode for episode in told if episode.session_id != session.id][:_EPISODES]:
         messages.append(_system("Relevant past episodes:\n" + "\n\n".join([episode.format() for episode in others])))
     if messages and (deps.audit_log is not None or deps.emit is not None):
         await _tell(session, deps, {"facts": len(facts), "episodes": len(others), "blocks": len(blocks)})
-    messages += await memory.session_messages(session.id, user_id=user_id, limit=_HISTORY)
-    return messages
+    return messages + history
 
 
 async def _tell(session: AgentSession, deps: Dependencies, found: dict[str, int]) -> None:

@@ -295,7 +295,7 @@ class StandardGate:
     async def _person(self, action: ToolAction) -> Decision:
         assert self._approval_handler is not None
         try:
-            return decision_of(await self._approval_handler(action.call, action.user_id))
+            return decision_of(await self._approval_handler(action.call.shown(), action.user_id))
         except Exception as error:
             logger.exception("the approval handler failed on %s", action.call.tool)
             return Reject(f"the approval handler failed: {type(error).__name__}")

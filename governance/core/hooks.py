@@ -88,7 +88,7 @@ class HookRegistry:
 
     async def _ask(self, hook: PreToolHook, call: ToolCall) -> PermissionDecision:
         try:
-            said = await self._in_time(hook, call)
+            said = await self._in_time(hook, call.shown())
         except TimeoutError:
             return PermissionDecision.deny_(f"{call.tool}: the hook {_name(hook)} did not answer in time")
         except Exception as error:

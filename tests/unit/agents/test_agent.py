@@ -307,6 +307,23 @@ async def test_a_hook_on_events_hears_what_a_listener_hears_and_fails_for_itself
     assert heard == told
 
 
+async def test_what_was_said_in_this_session_keeps_no_earlier_one_out_of_the_prompt() -> None:
+    model = EchoModel()
+    agent, heard = Agent("", model=model), []
+    await agent.run("the code of the tea is 4711", user_id="ann", session_id="old")
+    for _ in range(6):
+        await agent.run("tea please", user_id="ann", session_id="new")
+
+    async def listen(messages: list[Message]) -> ScriptedTurn:
+        heard.extend(messages)
+        return ScriptedTurn("yes")
+
+    await Agent("", model=ScriptedModel([listen]), memory=agent.memory).run("tea?", user_id="ann", session_id="new")
+
+    assert "4711" in heard[0].content
+    assert "tea please" not in heard[0].content
+
+
 async def test_recall_reads_the_memory_of_one_user() -> None:
     agent = Agent("", model="echo", memory=InMemoryMemory())
     await agent.run("the code is 4711", user_id="alice")

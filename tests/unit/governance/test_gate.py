@@ -254,6 +254,24 @@ async def test_a_tool_can_demand_approval_where_nothing_else_is_wired() -> None:
     assert await gate.check(gated) == Deny("pay: approval required", by="approval")
 
 
+async def test_who_is_asked_about_a_call_cannot_change_it() -> None:
+    seen: list[dict[str, Any]] = []
+
+    async def scribble(call: ToolCall, user_id: str | None = None) -> Any:
+        seen.append(dict(call.args))
+        call.args["to"] = "eve"
+        return PermissionDecision.ask_() if user_id is None else True
+
+    asked = action(args={"to": "bob"})
+    gate = StandardGate(hooks=HookRegistry([scribble, scribble]), approval_handler=scribble)
+    verdict = await gate.check(asked)
+
+    assert isinstance(verdict, Allow)
+    assert verdict.call is not None
+    assert verdict.call.args == {"to": "bob"}
+    assert seen == [{"to": "bob"}] * 3
+
+
 async def test_bypass_does_not_grant_what_the_tool_demands() -> None:
     handler = Handler(False)
     gate = StandardGate(permissions=StandardPermissions(mode=Mode.BYPASS), approval_handler=handler)
