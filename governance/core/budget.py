@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
+from loom.errors import ConfigError
 from loom.legacy import takes
 from loom.messages import FROZEN, Usage
 
@@ -133,6 +134,11 @@ class BudgetConfig:
     per_user_max_cost_usd: float | None = None
     per_user_max_wall_clock: timedelta | None = None
     soft_warning_at: float = 0.8
+
+    def __post_init__(self) -> None:
+        at = self.soft_warning_at
+        if isinstance(at, bool) or not isinstance(at, int | float) or not 0 <= at <= 1:
+            raise ConfigError(f"budget: soft_warning_at is {at!r}; it is a share of each limit, from 0 to 1")
 
 
 @dataclass(slots=True)

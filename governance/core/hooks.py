@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import anyio
 
 from governance.core.permissions import PermissionDecision
+from loom.errors import ConfigError
 from loom.events import Event
 from loom.legacy import takes, warn_legacy_protocol
 from loom.messages import ToolCall, ToolResult
@@ -50,6 +51,11 @@ class HookRegistry:
     post_tool_hooks: list[PostToolHook] = field(default_factory=list)
     event_hooks: list[EventHook] = field(default_factory=list)
     hook_timeout_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        seconds = self.hook_timeout_s
+        if not isinstance(seconds, int | float) or not seconds > 0:  # every hook would be late, and deny
+            raise ConfigError(f"hook_timeout_s is {seconds!r}; it is a number of seconds above 0")
 
     def register_pre_tool(self, hook: PreToolHook) -> PreToolHook:
         self.pre_tool_hooks.append(hook)

@@ -42,6 +42,10 @@ class RetryPolicy:
     jitter: float = 0.1
 
     def __post_init__(self) -> None:
+        if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 0:
+            raise ConfigError(
+                f"RetryPolicy.max_attempts is {self.max_attempts!r}; it must be a whole number of at least 0"
+            )
         for name in ("initial_delay_s", "max_delay_s", "multiplier", "jitter"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):

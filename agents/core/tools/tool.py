@@ -53,8 +53,8 @@ class Tool:
             raise ConfigError(f"tool {self.name!r} cannot be destructive and only read")
         elif self.effect == "transactional" and _is_async(self.fn):
             raise ConfigError(f"tool {self.name!r} is async, and a transaction is not: make it a plain function")
-        if self.timeout is not None and self.timeout <= 0:
-            raise ConfigError(f"tool {self.name!r}: a timeout is a number of seconds above 0, not {self.timeout}")
+        if self.timeout is not None and not (isinstance(self.timeout, int | float) and self.timeout > 0):
+            raise ConfigError(f"tool {self.name!r}: a timeout is a number of seconds above 0, not {self.timeout!r}")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.fn(*args, **kwargs)

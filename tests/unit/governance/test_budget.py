@@ -280,6 +280,12 @@ def test_a_limit_that_is_no_number_from_zero_on_is_refused(limit: Any) -> None:
         StandardBudget(BudgetConfig(max_cost_usd=limit))
 
 
+@pytest.mark.parametrize("share", [5, -0.1, float("nan"), "0.8"])
+def test_a_warning_at_no_share_of_a_limit_is_refused(share: Any) -> None:
+    with pytest.raises(ConfigError, match="soft_warning_at"):
+        BudgetConfig(soft_warning_at=share)
+
+
 @pytest.mark.parametrize("limit", ["max_wall_clock", "per_user_max_wall_clock"])
 def test_a_wall_clock_that_is_no_timedelta_is_refused(limit: str) -> None:
     with pytest.raises(ConfigError, match=f"{limit} is 60"):

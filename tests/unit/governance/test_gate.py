@@ -34,6 +34,7 @@ from governance.core.permissions import (
 )
 from governance.core.standard_budget import StandardBudget
 from loom.context import LoomDeprecationWarning
+from loom.errors import ConfigError
 from loom.messages import ToolCall, ToolDef, ToolResult, Usage
 
 
@@ -252,6 +253,12 @@ async def test_a_tool_can_demand_approval_where_nothing_else_is_wired() -> None:
 
     assert demands_approval(gated.call)
     assert await gate.check(gated) == Deny("pay: approval required", by="approval")
+
+
+@pytest.mark.parametrize("seconds", [0, None, float("nan"), "5"])
+def test_a_time_that_gives_hooks_none_is_refused(seconds: Any) -> None:
+    with pytest.raises(ConfigError, match="hook_timeout_s"):
+        HookRegistry(hook_timeout_s=seconds)
 
 
 async def test_who_is_asked_about_a_call_cannot_change_it() -> None:

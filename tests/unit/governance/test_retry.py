@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
 import anthropic
 import httpx
@@ -67,6 +68,12 @@ def test_the_default_policy_makes_three_attempts_a_disabled_one_makes_one_and_an
 def test_a_policy_with_a_senseless_number_is_refused_by_name(field: str, value: float) -> None:
     with pytest.raises(ConfigError, match=field):
         RetryPolicy(**{field: value})
+
+
+@pytest.mark.parametrize("value", ["3", 2.5, -1, True])
+def test_attempts_that_cannot_be_counted_are_refused(value: Any) -> None:
+    with pytest.raises(ConfigError, match="max_attempts"):
+        RetryPolicy(max_attempts=value)
 
 
 def test_waits_double_up_to_the_cap() -> None:

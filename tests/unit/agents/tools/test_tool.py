@@ -345,6 +345,8 @@ def test_the_effect_follows_destructive_unless_it_is_given(options: dict[str, An
         ({"effect": "idempotant"}, "did you mean 'idempotent'"),
         ({"effect": "read", "destructive": True}, "cannot be destructive and only read"),
         ({"timeout": 0}, "above 0"),
+        ({"timeout": float("nan")}, "above 0, not nan"),
+        ({"timeout": "5"}, "above 0, not '5'"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], said: str) -> None:
