@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import gzip
 import re
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from audit.core.entry import AuditEntry, link_of_line
 
 def lines_of(path: Path) -> Iterator[bytes]:
     """All lines there are now, the oldest file first. Files are opened at once, so that a rotation does no harm."""
-    rotated = [other for other in path.parent.glob(path.name + "*") if _is_rotated(path, other)]
+    rotated = [other for other in path.parent.glob(glob.escape(path.name) + "*") if _is_rotated(path, other)]
     files = sorted((_opened(other) for other in rotated), key=_first_seq)
     if path.exists():
         size = path.stat().st_size

@@ -101,15 +101,16 @@ async def test_a_child_of_fork_does_not_share_the_lock_of_its_parent(tmp_path: P
     assert await log.verify()
 
 
-async def test_a_rotated_file_is_noticed_and_still_read(tmp_path: Path) -> None:
-    log = FileAuditLog(tmp_path / "audit.jsonl", secret=SECRET)
+@pytest.mark.parametrize("name", ["audit.jsonl", "audit[1].jsonl"])
+async def test_a_rotated_file_is_noticed_and_still_read(tmp_path: Path, name: str) -> None:
+    log = FileAuditLog(tmp_path / name, secret=SECRET)
     await write(log, 1, 2)
-    log.path.rename(tmp_path / "audit.jsonl.2")
+    log.path.rename(tmp_path / f"{name}.2")
     await write(log, 3)
-    with gzip.open(tmp_path / "audit.jsonl-20261123.gz", "wb") as packed:
-        packed.write((tmp_path / "audit.jsonl.2").read_bytes())
-    (tmp_path / "audit.jsonl.2").unlink()
-    log.path.rename(tmp_path / "audit.jsonl.1")
+    with gzip.open(tmp_path / f"{name}-20261123.gz", "wb") as packed:
+        packed.write((tmp_path / f"{name}.2").read_bytes())
+    (tmp_path / f"{name}.2").unlink()
+    log.path.rename(tmp_path / f"{name}.1")
     await write(log, 4)
 
     assert len(log.path.read_bytes().splitlines()) == 1
