@@ -47,9 +47,16 @@ def check_count(name: str, value: Any, least: int) -> None:
 
 
 def check_text(name: str, value: Any) -> None:
-    """Raises TypeError for what is no text, such as the id of a row as it comes from the database."""
+    """Raises TypeError for what is no text, such as the id of a row as it comes from the database, and ValueError for
+    a text that has no encoding."""
     if not isinstance(value, str):
         raise TypeError(f"{name} is a text, not {value!r}")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            where = f"{name} has half a surrogate pair at {error.start}"
+            raise ValueError(f"{where}, which nothing can send or keep") from None
 
 
 def check_effort(effort: Any) -> None:

@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from agents.core import faults
 from agents.core.architectures.base import AgentSession, Dependencies
 from agents.core.llm.base import Model
+from agents.core.llm.mended import REPLACEMENT, begun, mended
 from agents.core.llm.retrying import closing
 from agents.core.llm.tokens import Count, Tally, tokens_of_tools
 from agents.core.llm.waste import waste_of
@@ -253,18 +254,22 @@ async def ask(request: Request, on_chunk: OnChunk | None = None) -> Reply:
     complete = getattr(model, "complete", None)
     if on_chunk is None and complete is not None:
         text, calls, usage, finish_reason = await complete(request.messages, **options)
-        return Reply(text, tuple(calls), usage, finish_reason)
+        return Reply(mended(text), _mended(calls), usage, finish_reason)
     return await _collect(model.stream(list(request.messages), **options), on_chunk)
 
 
 async def _collect(chunks: AsyncIterator[ModelChunk], on_chunk: OnChunk | None) -> Reply:
     texts: list[str] = []
     calls: list[ToolCall] = []
-    usage, finish_reason = Usage(), "stop"
+    usage, finish_reason, half = Usage(), "stop", ""
     async with closing(chunks) as chunks:
-        async for chunk in chunks:
-            if chunk.text:
-                texts.append(chunk.text)
+        async for said in chunks:
+            chunk = said
+            if said.text:
+                text, half = begun(half + said.text)
+                texts.append(text)
+                if text != said.text:
+                    chunk = said.model_copy(update={"text": text})
             if chunk.tool_call is not None:
                 calls.append(chunk.tool_call)
             if chunk.usage is not None:
@@ -272,4 +277,11 @@ async def _collect(chunks: AsyncIterator[ModelChunk], on_chunk: OnChunk | None) 
             finish_reason = chunk.finish_reason or finish_reason
             if on_chunk is not None:
                 await on_chunk(chunk)
-    return Reply("".join(texts), tuple(calls), usage, finish_reason)
+    if half:
+        texts.append(REPLACEMENT)
+    return Reply("".join(texts), _mended(calls), usage, finish_reason)
+
+
+def _mended(calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
+    whole = [(call, mended(call.args)) for call in calls]
+    return tuple([call if args == call.args else call.model_copy(update={"args": args}) for call, args in whole])
