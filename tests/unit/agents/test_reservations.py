@@ -40,7 +40,7 @@ class Slow:
         self.calls, self.at_work = self.calls + 1, self.at_work + 1
         self.most_at_once = max(self.most_at_once, self.at_work)
         self.limits.append(max_tokens)
-        await anyio.sleep(0.01)
+        await anyio.sleep(0.1)
         self.at_work -= 1
         return "answer", [], Usage(input_tokens=5, output_tokens=min(5, max_tokens or 5), cost_usd=0.0), "stop"
 
