@@ -25,6 +25,7 @@ from agents.core.skills.tools import (
     make_load_skill_tool,
     make_read_skill_file_tool,
     restore_skills,
+    shows_skill,
 )
 from agents.core.stop_hooks import StopHook
 from agents.core.tools.base import ToolHost
@@ -41,7 +42,7 @@ from agents.core.workspace.values import WorkspaceMembership
 from governance.core.sandbox.base import around
 from loom.context import RunContext
 from loom.errors import ConfigError
-from loom.messages import Message, ToolCall
+from loom.messages import Message, ToolCall, ToolResult
 
 # With these a model finds its way in the skills: no skill takes them away.
 _ALWAYS = frozenset({LOAD, READ})
@@ -75,6 +76,7 @@ class Desk:
         self._kit = kit
         self._loaded = InProcessToolHost(list(kit.tools))
         self._brought = InProcessToolHost()  # by skills
+        self._in_use: dict[str, None] = {}  # the skills that were loaded
         hosts: list[ToolHost] = [own, self._loaded]
         if kit.skills is not None:
             self._loaded.register(make_load_skill_tool(kit.skills, host=self._brought))
@@ -94,15 +96,34 @@ class Desk:
             self._kit.mcp.reserve(names)
 
     def restore(self, messages: Sequence[Message]) -> None:
-        """Have the tools of the skills that the conversation has loaded, also when a replay did not run the loading."""
+        """Have the skills that the conversation has loaded, also an earlier run of it."""
         if self._kit.skills is not None:
-            restore_skills(self._kit.skills, loaded_skills(messages), self._brought)
+            self._restore(loaded_skills(messages))
+
+    def heard(self, call: ToolCall, result: ToolResult, *, was_run: bool) -> None:
+        """Take note of a call: a skill that was loaded stays in use when the conversation is cut, or is another's.
+
+        A call that was only replayed has brought no tools; they are brought now.
+        """
+        if self._kit.skills is None or call.tool != LOAD or not shows_skill(result.text()):
+            return
+        name = str(call.args.get("name"))
+        if was_run:
+            self._in_use[name] = None
+        else:
+            self._restore([name])
+
+    def _restore(self, names: Iterable[str]) -> None:
+        new = [name for name in names if name not in self._in_use]
+        if new and self._kit.skills is not None:
+            restore_skills(self._kit.skills, new, self._brought)
+            self._in_use.update(dict.fromkeys(new))
 
     def objection(self, call: ToolCall, messages: Sequence[Message]) -> str | None:
         """Why the loaded skills speak against a call: they list the tools they work with, and it is none of them."""
         if self._kit.skills is None or call.tool in _ALWAYS:
             return None
-        loaded = loaded_skills(messages)
+        loaded = [*dict.fromkeys([*loaded_skills(messages), *self._in_use])]
         if is_requested(requested_tools(self._kit.skills, loaded), call.tool):
             return None
         return f"{call.tool}: not among the allowed-tools of the loaded skills ({', '.join(loaded)})"

@@ -79,12 +79,15 @@ async def _call_tool(session: AgentSession, deps: Dependencies, call: ToolCall, 
     if call.tool_def is None:
         call = await _described(deps, call)
     await emit(deps, EventKind.TOOL_CALL, session, {"call": call})
-    if is_recorded(deps, key):  # it was judged, told and written down then
+    was_run = not is_recorded(deps, key)
+    if not was_run:  # it was judged, told and written down then
         result: ToolResult = await deps.runtime.step(key, _replayed, call)
         if isinstance(deps.runtime, UnwindingSession):
             deps.runtime.did(key, call, result, deps.tools)
     else:
         result = await _called(session, deps, call, key)
+    if deps.desk is not None:
+        deps.desk.heard(call, result, was_run=was_run)
     await emit(deps, EventKind.TOOL_RESULT, session, {"result": result})
     return result
 

@@ -88,9 +88,14 @@ def loaded_skills(messages: Iterable[Message], *, tool_name: str = LOAD) -> list
     for message in messages:
         asked.update({call.id: str(call.args.get("name")) for call in message.tool_calls if call.tool == tool_name})
         name = asked.get(message.tool_call_id or "")
-        if name is not None and not message.content.startswith(("Error:", "ERROR:", "DENIED:")):
+        if name is not None and shows_skill(message.content):
             loaded[name] = None
     return list(loaded)
+
+
+def shows_skill(text: str) -> bool:
+    """Whether what a model reads of a loading is the skill, and not why it was not loaded."""
+    return not text.startswith(("Error:", "ERROR:", "DENIED:"))
 
 
 def restore_skills(registry: SkillRegistry, names: Iterable[str], host: ToolHost) -> None:

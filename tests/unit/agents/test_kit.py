@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,17 @@ import anyio
 import pytest
 
 from agents.core.agent import Agent
-from agents.core.kit import make_kit
+from agents.core.architectures.rewoo import ReWOO
+from agents.core.kit import Desk, make_kit
 from agents.core.llm.scripted import ScriptedModel, ScriptedTurn
+from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.mcp.spec import MCPServerSpec
 from agents.core.tools.tool import tool
 from agents.core.workspace.in_memory import InMemoryWorkspace
 from governance.core.permissions import StandardPermissions
 from loom.errors import ConfigError
 from loom.events import Event, EventKind
-from loom.messages import Message, ToolCall
+from loom.messages import Message, ToolCall, ToolResult
 
 
 def calling(name: str, /, **args: Any) -> ScriptedTurn:
@@ -154,6 +157,30 @@ async def test_runs_at_the_same_time_have_plans_of_their_own() -> None:
     assert "alice" in plans["alice"]
     assert "bob" not in plans["alice"]
     assert "alice" not in plans["bob"]
+
+
+async def test_what_a_skill_asks_for_holds_for_the_steps_of_a_plan_too(skill: Path) -> None:
+    plan = [
+        {"id": "E1", "tool": "load_skill", "args": {"name": "brewing"}},
+        {"id": "E2", "tool": "wipe", "args": {}},
+    ]
+    watched = Watched()
+    model = ScriptedModel([ScriptedTurn(json.dumps(plan)), ScriptedTurn("done")])
+    in_turn = ReWOO(parallel_levels=False)
+    await Agent("", model=model, tools=[look, wipe], skills=[str(skill)], architecture=in_turn).run("x", emit=watched)
+
+    assert [result.denied for result in watched.results] == [False, True]
+
+
+async def test_a_skill_stays_in_use_when_its_loading_is_cut_from_the_conversation_or_only_replayed(skill: Path) -> None:
+    (skill / "tools.py").write_text("from loom import tool\n\n@tool\ndef boil() -> str:\n    return 'hot'\n")
+    desk = Desk(make_kit(skills=[str(skill)]), InProcessToolHost())
+
+    desk.heard(ToolCall(tool="load_skill", args={"name": "brewing"}), ToolResult.success("", "Boil."), was_run=False)
+
+    assert desk.objection(ToolCall(tool="wipe"), []) is not None
+    assert desk.objection(ToolCall(tool="look"), []) is None
+    assert "brewing__boil" in [tool.name for tool in await desk.tools.list_tools()]
 
 
 async def test_the_tools_of_an_agent_are_its_own_and_those_of_its_kit(skill: Path) -> None:
