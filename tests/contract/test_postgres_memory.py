@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool
@@ -362,6 +362,7 @@ TEXTS = st.lists(WORDS, max_size=8).map(" ".join)
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(histories=st.lists(st.tuples(st.sampled_from(["ann", "ben"]), TEXTS), max_size=12), query=TEXTS)
+@example(histories=[("ann", ""), ("ann", "tea")], query="tea")  # half a word on average
 async def test_words_find_here_what_they_find_in_any_memory(
     memory: PostgresMemory, histories: list[tuple[str, str]], query: str
 ) -> None:

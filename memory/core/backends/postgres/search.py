@@ -44,7 +44,7 @@ WITH asked AS (
     (SELECT *, 0 FROM counted WHERE holders > 0 AND NOT EXISTS (SELECT FROM telling) ORDER BY holders, word LIMIT 1)
 ), scored AS (
     SELECT place, word, ln(1 + (texts - holders + 0.5) / (holders + 0.5)) * (%(k1)s + 1) * times
-        / (times + %(k1)s * (1 - %(b)s + %(b)s * length / greatest(usual, 1))) AS score
+        / (times + %(k1)s * (1 - %(b)s + %(b)s * length / coalesce(nullif(usual, 0), 1))) AS score
     FROM numbers, planned, LATERAL (
         SELECT place, length, words FROM {table} WHERE {mine} AND {fits} AND words @@ query
         ORDER BY {newest} LIMIT %(most)s - before
