@@ -6,7 +6,7 @@ from loom.errors import ModelError
 from loom.messages import NO_USAGE, Usage
 
 
-def waste_of(error: Exception) -> Usage:
+def waste_of(error: BaseException) -> Usage:
     """What the failed call has used, as far as its provider has told it."""
     said = error.facts.get("usage") if isinstance(error, ModelError) else None
     usage = Usage.model_validate(said) if isinstance(said, dict) else NO_USAGE

@@ -26,7 +26,7 @@ from governance.core.gate import (
     Deny,
     ModelAction,
 )
-from loom.errors import ModelError, Unavailable
+from loom.errors import Unavailable
 from loom.events import EventKind
 from loom.ids import deterministic_hash
 from loom.messages import NO_USAGE, Message, ModelChunk, Role, ToolCall, ToolDef, Usage, without_defaults
@@ -104,30 +104,19 @@ async def call_model(
         if allowed is None:
             return None
         max_tokens = allowed.max_output_tokens or max_tokens
-    request = Request(
-        model,
-        messages,
-        tools,
-        output_schema,
-        deps.effort,
-        deps.strict_effort,
-        deps.prompt_caching,
-        max_tokens,
-    )
-    used: Usage | None = None
+    effort, caching = deps.effort, deps.prompt_caching
+    request = Request(model, messages, tools, output_schema, effort, deps.strict_effort, caching, max_tokens)
     try:
         if allowed is not None and allowed.warning is not None:
             await emit(deps, EventKind.BUDGET_WARNING, session, {"status": allowed.warning})
         quietly = deps.fast_telemetry or is_recorded(deps, key)
         reply = await (_ask_journaled if quietly else _ask_observed)(session, deps, request, key, heard)
-        used = reply.usage
-    except ModelError as error:
-        if (waste := waste_of(error)) is not NO_USAGE:
-            used = waste
-        raise
-    finally:
+    except BaseException as error:
         if allowed is not None:
-            await _settle(deps, allowed, used or _used_until(heard, estimate, session.tally.count))
+            await _settle(deps, allowed, _used_until(error, heard, estimate, session.tally.count))
+        raise
+    if allowed is not None:
+        await _settle(deps, allowed, reply.usage)
     session.cumulative_usage += reply.usage
     return reply
 
@@ -150,10 +139,14 @@ async def _settle(deps: Dependencies, allowed: Allow, usage: Usage | None) -> No
     log.error("the run goes on with a reservation that its budget still holds", exc_info=away)
 
 
-def _used_until(heard: Sequence[ModelChunk], estimate: Estimate | None, count: Count) -> Usage | None:
-    """What a call has used that was cut off in its answer: the provider wants to be paid for what it has said, and who
-    leaves each stream before its end would have no limit. None when nothing was heard.
+def _used_until(
+    error: BaseException, heard: Sequence[ModelChunk], estimate: Estimate | None, count: Count
+) -> Usage | None:
+    """What a call has used that failed or was cut off in its answer: the provider wants to be paid for what it has
+    said, and who leaves each stream before its end would have no limit. None when nothing was heard.
     """
+    if (waste := waste_of(error)) is not NO_USAGE:
+        return waste
     if not heard or estimate is None:
         return None
     if (told := heard[-1].usage) is not None:
