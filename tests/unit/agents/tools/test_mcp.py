@@ -488,8 +488,6 @@ async def test_a_client_does_not_lend_the_credentials_of_one_user_to_another() -
 
 
 def test_a_registry_works_under_trio() -> None:
-    pytest.importorskip("trio", reason="trio is not installed")
-
     async def use() -> None:
         async with MCPRegistry([plain()]) as registry:
             async with anyio.create_task_group() as tasks:
