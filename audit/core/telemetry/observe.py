@@ -70,6 +70,10 @@ async def observe_model(
         )
     await telemetry.emit_metric("loom.tokens.input", tokens_in, model=model)
     await telemetry.emit_metric("loom.tokens.output", usage.output_tokens, model=model)
+    if usage.cached_input_tokens:
+        await telemetry.emit_metric("loom.tokens.cache_read", usage.cached_input_tokens, model=model)
+    if usage.cache_write_tokens:
+        await telemetry.emit_metric("loom.tokens.cache_write", usage.cache_write_tokens, model=model)
     await telemetry.emit_metric("loom.cost.usd", usage.cost_usd, model=model)
     return reply
 

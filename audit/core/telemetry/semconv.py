@@ -90,6 +90,15 @@ def _tokens(direction: str) -> tuple[MetricForm, MetricForm]:
     )
 
 
+def _cached(ours: str, theirs: str) -> tuple[MetricForm, MetricForm]:
+    """Part of the input tokens; v1.41 has no metric of it."""
+    labels = (("gen_ai.operation.name", "chat"),)
+    return (
+        MetricForm(ours, "{token}", "counter", labels),
+        MetricForm(f"gen_ai.client.inference.usage.{theirs}.input_tokens", "{token}", "counter", labels),
+    )
+
+
 def _seconds(name: str, operation: str) -> MetricForm:
     labels = (("gen_ai.operation.name", operation),)
     return MetricForm(name, "s", "histogram", labels, factor=0.001, buckets=_SECOND_BUCKETS)
@@ -99,6 +108,8 @@ def _seconds(name: str, operation: str) -> MetricForm:
 METRICS: Mapping[str, tuple[MetricForm, MetricForm]] = {
     "loom.tokens.input": _tokens("input"),
     "loom.tokens.output": _tokens("output"),
+    "loom.tokens.cache_read": _cached("loom.tokens.cache_read", "cache_read"),
+    "loom.tokens.cache_write": _cached("loom.tokens.cache_write", "cache_write"),
     "loom.model.duration_ms": (
         _seconds("gen_ai.client.operation.duration", "chat"),
         _seconds("gen_ai.client.inference.duration", "chat"),
@@ -153,7 +164,8 @@ def span_attributes(name: str, attributes: Mapping[str, Any], edition: Edition) 
     if form is None:
         return named
     named["gen_ai.operation.name"] = form.operation
-    if form.kind == "client" and "model" in attributes:
+    names_provider = form.kind == "client" or (form.operation == "invoke_agent" and edition == "v1.41")
+    if names_provider and "model" in attributes:
         named.setdefault("gen_ai.provider.name", provider_of(str(attributes["model"])))
     if form.operation == "execute_tool":
         named.setdefault("gen_ai.tool.type", "function")

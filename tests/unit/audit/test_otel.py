@@ -129,6 +129,7 @@ async def test_a_run_with_a_model_and_a_tool_has_the_spans_of_the_conventions(ot
     assert chat.attributes["gen_ai.usage.input_tokens"] == 10
     assert chat.attributes["gen_ai.response.finish_reasons"] == ["stop"]
     assert run.attributes["gen_ai.conversation.id"] == "sess_1"
+    assert run.attributes["gen_ai.provider.name"] == "openai"
     assert tool.attributes["gen_ai.tool.call.id"] == call.id
     assert {span.attributes["loom.user.id"] for span in tracer.spans} == {"ann"}
     assert {span.attributes["loom.run.id"] for span in tracer.spans} == {"run_1"}
@@ -218,15 +219,23 @@ async def test_who_opts_in_gets_the_newer_names(monkeypatch: pytest.MonkeyPatch)
     tracer, meter = Tracer(), Meter()
     telemetry = OTelTelemetry(tracer_provider=tracer, meter_provider=meter)  # type: ignore[arg-type]
 
-    async with telemetry.trace("loom.workflow", workflow="intake"):
-        await observe_model(telemetry, "gpt-5", ANN, answer)
+    async def cached() -> Reply:
+        reply = Reply()
+        reply.usage = Usage(input_tokens=10, output_tokens=7, cached_input_tokens=3, cache_write_tokens=2)
+        return reply
 
+    async with telemetry.trace("loom.workflow", workflow="intake"), agent_span(telemetry, "clerk", "gpt-5", ANN):
+        await observe_model(telemetry, "gpt-5", ANN, cached)
+
+    assert "gen_ai.provider.name" not in tracer.spans[1].attributes
     assert tracer.spans[0].name == "invoke_workflow intake"
     assert tracer.spans[0].attributes["gen_ai.agent.name"] == "intake"
     assert set(meter.made) == {
         "gen_ai.client.inference.duration",
         "gen_ai.client.inference.usage.input_tokens",
         "gen_ai.client.inference.usage.output_tokens",
+        "gen_ai.client.inference.usage.cache_read.input_tokens",
+        "gen_ai.client.inference.usage.cache_write.input_tokens",
         "loom.cost.usd",
     }
 
