@@ -125,7 +125,8 @@ def _hint(parameter: inspect.Parameter, fn: Callable[..., Any], names: dict[str,
     scope = getattr(fn, "__globals__", {})
     try:
         hint = typing.get_type_hints(holder, globalns=scope, localns=names, include_extras=True)[parameter.name]
-        if parameter.default is None and hint is not Any:
+        default = parameter.default.default if isinstance(parameter.default, FieldInfo) else parameter.default
+        if default is None and not _takes_none(hint):
             hint |= None  # `tags: list[str] = None`: a model that sends the default it was told must not be refused
         return _portable(hint, names)
     except NameError as exc:
@@ -135,6 +136,14 @@ def _hint(parameter: inspect.Parameter, fn: Callable[..., Any], names: dict[str,
             tool=tool,
             parameter=parameter.name,
         ) from None
+
+
+def _takes_none(hint: Any) -> bool:
+    """Whether a hint says of itself that it may be None; a second None would only bury its description."""
+    if typing.get_origin(hint) is Annotated:
+        return _takes_none(typing.get_args(hint)[0])
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return hint in (Any, object, None, types.NoneType) or (is_union and any(map(_takes_none, typing.get_args(hint))))
 
 
 def _portable(hint: Any, names: dict[str, Any]) -> Any:

@@ -234,6 +234,24 @@ async def test_a_default_of_none_may_be_sent_also_where_the_hint_does_not_say_so
     assert await search.execute({"query": "a", "tags": ["b"]}) == "a ['b']"
 
 
+async def test_a_field_whose_default_is_none_may_be_sent_none_too() -> None:
+    @tool
+    def search(tags: list[str] = Field(None, description="words")) -> Any:  # noqa: B008
+        return tags
+
+    assert properties(search)["tags"]["default"] is None
+    assert await search.execute({"tags": None}) is None
+    assert await search.execute({}) is None
+
+
+def test_a_hint_that_says_none_itself_is_not_wrapped_in_another_one() -> None:
+    @tool
+    def search(kind: Annotated[str | None, Field(description="which")] = None) -> None: ...
+
+    kinds = [{"type": "string"}, {"type": "null"}]
+    assert properties(search)["kind"] == {"anyOf": kinds, "description": "which", "default": None}
+
+
 async def test_self_and_variadic_parameters_are_not_offered() -> None:
     class Desk:
         def __init__(self, name: str) -> None:
