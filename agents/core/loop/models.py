@@ -276,5 +276,8 @@ async def _collect(chunks: AsyncIterator[ModelChunk], on_chunk: OnChunk | None) 
 
 
 def _mended(calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
-    whole = [(call, mended(call.args)) for call in calls]
+    try:
+        whole = [(call, mended(call.args)) for call in calls]
+    except RecursionError:  # a model that nests them without end has its call, and hears what the tool says to it
+        return tuple(calls)
     return tuple([call if args == call.args else call.model_copy(update={"args": args}) for call, args in whole])

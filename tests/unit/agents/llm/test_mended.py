@@ -55,6 +55,27 @@ async def test_an_answer_is_whole_for_those_who_keep_watch_and_call() -> None:
     assert "".join(shown) == "so 😀 ü"
 
 
+async def test_arguments_that_are_nested_too_deep_to_be_mended_still_reach_their_tool() -> None:
+    deep: Any = "ü"
+    for _ in range(700):
+        deep = [deep]
+    heard: list[Any] = []
+
+    async def say(lines: list[Any]) -> str:
+        heard.append(lines)
+        return "said"
+
+    class Nesting(Cutting):
+        async def stream(self, messages: list[Message], **options: Any) -> AsyncIterator[ModelChunk]:
+            if messages[-1].role is not Role.TOOL:
+                yield ModelChunk(kind="tool_call", tool_call=ToolCall(tool="say", args={"lines": deep}))
+            yield ModelChunk(kind="finish")
+
+    await Agent("", model=Nesting(), tools=[say]).run("go")
+
+    assert len(heard) == 1
+
+
 @pytest.mark.parametrize("name", ["prompt", "user_id", "session_id"])
 async def test_a_prompt_or_an_id_with_half_a_pair_is_refused_before_a_model_is_asked(name: str) -> None:
     asked: Any = {"prompt": "go", name: f"a{HALVES[0]}"}
