@@ -11,6 +11,7 @@ from loom.events import Event, EventKind
 from loom.messages import Message, Role
 
 _FACTS, _EPISODES, _HISTORY = 5, 3, 20
+_LONG_SESSION = 50  # episodes of its own that a session may have before they take the places of others
 
 
 async def opening(session: AgentSession, deps: Dependencies, prompt: str) -> list[Message]:
@@ -41,7 +42,9 @@ async def _recall(session: AgentSession, deps: Dependencies, query: str) -> list
     if facts := await memory.recall_facts(query, limit=_FACTS, user_id=user_id):
         messages.append(_system("Known facts:\n" + "\n".join([f"- {fact.format()}" for fact in facts])))
     history = await memory.session_messages(session.id, user_id=user_id, limit=_HISTORY)
-    own = sum(message.role is Role.USER for message in history)  # episodes that are told in whole below
+    # Its own episodes are not recalled, but may be found first. There are more of them than the history tells of when
+    # that is full.
+    own = sum(message.role is Role.USER for message in history) if len(history) < _HISTORY else _LONG_SESSION
     episodes = await memory.recall(query, limit=_EPISODES + max(own, 1), user_id=user_id)
     # The talk with a persistent worker is how an answer came about; the episode of the answer says it again.
     told = [episode for episode in episodes if not episode.session_id.startswith(PERSISTENT)]

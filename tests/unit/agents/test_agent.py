@@ -307,11 +307,12 @@ async def test_a_hook_on_events_hears_what_a_listener_hears_and_fails_for_itself
     assert heard == told
 
 
-async def test_what_was_said_in_this_session_keeps_no_earlier_one_out_of_the_prompt() -> None:
+@pytest.mark.parametrize("said_before", [6, 25], ids=["short", "longer than what is told of it"])
+async def test_what_was_said_in_this_session_keeps_no_earlier_one_out_of_the_prompt(said_before: int) -> None:
     model = EchoModel()
     agent, heard = Agent("", model=model), []
     await agent.run("the code of the tea is 4711", user_id="ann", session_id="old")
-    for _ in range(6):
+    for _ in range(said_before):
         await agent.run("tea please", user_id="ann", session_id="new")
 
     async def listen(messages: list[Message]) -> ScriptedTurn:
