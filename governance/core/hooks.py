@@ -130,11 +130,18 @@ def joined(outer: HookRegistry, inner: HookRegistry) -> HookRegistry:
 
     Whoever watches his own calls does not take a guard away that others have put before them.
     """
-    if inner.is_empty or inner is outer:
+    around = outer.parts if isinstance(outer, _Joined) else (outer,)
+    if inner.is_empty or any(inner is part for part in around):
         return outer
-    if outer.is_empty:
-        return inner
-    return HookRegistry([outer.pre_tool, inner.pre_tool], [outer.post_tool, inner.post_tool], hook_timeout_s=math.inf)
+    return inner if outer.is_empty else _Joined((*around, inner))
+
+
+class _Joined(HookRegistry):
+    """Several registries as one."""
+
+    def __init__(self, parts: tuple[HookRegistry, ...]) -> None:
+        super().__init__([one.pre_tool for one in parts], [one.post_tool for one in parts], hook_timeout_s=math.inf)
+        self.parts = parts
 
 
 class _WithoutUser:

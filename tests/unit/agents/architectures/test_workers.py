@@ -138,6 +138,31 @@ async def test_hooks_that_a_team_and_its_worker_share_hear_of_a_call_once():
     assert heard == ["stamp"]
 
 
+async def test_hooks_that_are_shared_over_a_team_with_others_between_hear_of_a_call_once():
+    cast, heard = Cast(), []
+
+    def stamp() -> str:
+        """Stamp."""
+        return "stamped"
+
+    async def before(call):
+        heard.append("shared before")
+
+    async def after(call, result):
+        heard.append("shared after")
+
+    async def between(call):
+        heard.append("between")
+
+    shared = HookRegistry([before], [after])
+    worker = cast.agent("desk", tool_turn(("stamp", {})), "Done.", tools=[stamp], hooks=shared)
+    middle = cast.team(desk_of(worker), "route: desk", hooks=HookRegistry([between]))
+
+    await cast.team(desk_of(middle), "route: desk", hooks=shared).run("Go.", user_id="ann")
+
+    assert heard == ["shared before", "between", "shared after"]
+
+
 async def test_the_secrets_of_a_worker_are_not_in_the_audit_log_or_the_telemetry_of_its_team():
     cast, log, telemetry = Cast(), InMemoryAuditLog(), InMemoryTelemetry()
 
