@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, cast, runtime_checkable
 
 import anyio
@@ -143,6 +144,14 @@ class _Joined(HookRegistry):
         super().__init__([one.pre_tool for one in parts], [one.post_tool for one in parts], hook_timeout_s=math.inf)
         self.parts = parts
 
+    async def pre_tool(self, call: ToolCall, *, user_id: str | None = None) -> PermissionDecision:
+        asked: list[PreToolHook] = [partial(one.pre_tool, user_id=user_id) for one in self.parts]
+        return await HookRegistry(asked, hook_timeout_s=math.inf).pre_tool(call)
+
+    async def post_tool(self, call: ToolCall, result: ToolResult, *, user_id: str | None = None) -> None:
+        for one in self.parts:
+            await self._tell(partial(one.post_tool, user_id=user_id), call, result)
+
 
 class _WithoutUser:
     """A hook host of the older protocol, which is not told the user."""
@@ -179,4 +188,5 @@ def user_aware(hooks: HookHost) -> HookHost:
 
 
 def _name(hook: Callable[..., Any]) -> str:
+    hook = hook.func if isinstance(hook, partial) else hook
     return getattr(hook, "__qualname__", type(hook).__qualname__).rpartition(".")[2]

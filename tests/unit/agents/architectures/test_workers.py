@@ -138,6 +138,31 @@ async def test_hooks_that_a_team_and_its_worker_share_hear_of_a_call_once():
     assert heard == ["stamp"]
 
 
+async def test_hooks_that_decide_by_user_are_told_the_user_of_a_workers_call_too():
+    cast, heard = Cast(), []
+
+    def stamp() -> str:
+        """Stamp."""
+        return "stamped"
+
+    class ByUser(HookRegistry):
+        async def pre_tool(self, call, *, user_id=None):
+            heard.append(("before", user_id))
+            return await super().pre_tool(call, user_id=user_id)
+
+        async def post_tool(self, call, result, *, user_id=None):
+            heard.append(("after", user_id))
+
+    async def allow(call):
+        return None
+
+    worker = cast.agent("desk", tool_turn(("stamp", {})), "Done.", tools=[stamp], hooks=ByUser([allow]))
+
+    await cast.team(desk_of(worker), "route: desk", hooks=ByUser([allow])).run("Go.", user_id="ann")
+
+    assert heard == [("before", "ann")] * 2 + [("after", "ann")] * 2
+
+
 async def test_hooks_that_are_shared_over_a_team_with_others_between_hear_of_a_call_once():
     cast, heard = Cast(), []
 
