@@ -346,7 +346,11 @@ class Agent:
 
     async def tools_list(self) -> list[str]:
         """The names of its tools: its own, and those of its skills, workspace, plan and MCP servers."""
-        host = self._tool_host if self.kit is None else Desk(self.kit, self._tool_host).tools
+        host = self._tool_host
+        if self.kit is not None:
+            desk = Desk(self.kit, host)
+            await desk.reserve(host)
+            host = desk.tools
         return [tool.name for tool in await host.list_tools()]
 
     async def generate_graph(self, path: str | Path | None = None, *, title: str | None = None) -> str:

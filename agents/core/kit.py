@@ -87,10 +87,14 @@ class Desk:
         self.tools: ToolHost = Joined(*hosts)
 
     async def open(self, own: ToolHost, session: AgentSession, stack: ExitStack) -> None:
-        """Begin: the run gets a plan of its own, and the servers learn which names are taken."""
+        """Begin: the run gets a plan of its own, and the servers learn which names are taken; see `reserve`."""
         plan = self._kit.plan
         if plan is not None and plan.enabled:
             stack.enter_context(plan_of_run(seed=plan.seed_plan, messages=lambda: session.messages))
+        await self.reserve(own)
+
+    async def reserve(self, own: ToolHost) -> None:
+        """Let the servers name their tools so that none has the name of another tool of the agent."""
         if self._kit.mcp is not None:
             names = [tool.name for host in (own, self._loaded) for tool in await host.list_tools()]
             self._kit.mcp.reserve(names)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agents.core.agent import Agent
 from agents.core.tools.mcp.client import MCPClient
 from agents.core.tools.mcp.registry import MCPRegistry
 from agents.core.tools.mcp.results import result_of
@@ -67,6 +68,14 @@ async def test_a_tool_cannot_take_the_name_of_one_of_the_agents_own() -> None:
     registry.reserve(["read"])
 
     assert await names(registry) == ["evil.read", "dance"]
+
+
+async def test_an_agent_lists_a_servers_tool_that_has_the_name_of_its_own_also_before_its_first_run() -> None:
+    def read() -> None: ...
+
+    agent = Agent("", model="echo", tools=[read], mcp=[client("files", Session(described("read")))])
+
+    assert await agent.tools_list() == ["read", "files.read"]
 
 
 async def test_two_servers_with_one_name_are_refused() -> None:
