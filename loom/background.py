@@ -86,6 +86,17 @@ def this_loop() -> Any:
         return trio.lowlevel.current_trio_token()
 
 
+def is_own_cancellation(error: BaseException) -> bool:
+    """Whether the error cancels the running task of asyncio, and not only one that code of the user has waited for."""
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # trio's tasks hear of their cancellation in another way
+        return False
+    return task is None or task.cancelling() > 0
+
+
 async def _call_after(seconds: float, call: Callable[[], object]) -> None:
     await anyio.sleep(seconds)
     call()

@@ -7,7 +7,7 @@
         case Ask():    a person decides later (for who can wait): then `await gate.decide(action, verdict, decision)`
         case Answer(): a person answered instead of the tool
     ...
-    await gate.settle(verdict, usage)      # after a model call; None when it failed
+    await gate.settle(verdict, usage)      # after a model call; None when it has used nothing
     await gate.returned(action, result)    # after a tool call: the hooks see the result
 
 Permissions, hooks, budget and approval are parts of the gate; the loop does not know them apart. A part that raises,
@@ -17,6 +17,7 @@ is late or answers nonsense denies.
 from __future__ import annotations
 
 import logging
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, assert_never, runtime_checkable
@@ -30,6 +31,7 @@ from governance.core.budget import Budget, BudgetStatus, Estimate, NoBudget, Res
 from governance.core.hooks import HookHost, HookRegistry
 from governance.core.permissions import AllowAll, PermissionDecision, Permissions
 from governance.core.standard_budget import StandardBudget
+from loom.background import is_own_cancellation
 from loom.messages import ToolCall, ToolResult, Usage
 
 logger = logging.getLogger(__name__)
@@ -296,7 +298,9 @@ class StandardGate:
         assert self._approval_handler is not None
         try:
             return decision_of(await self._approval_handler(action.call.shown(), action.user_id))
-        except Exception as error:
+        except (Exception, CancelledError) as error:
+            if is_own_cancellation(error):
+                raise
             logger.exception("the approval handler failed on %s", action.call.tool)
             return Reject(f"the approval handler failed: {type(error).__name__}")
 

@@ -6,6 +6,7 @@ import inspect
 import logging
 import math
 import time
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +15,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import anyio
 
 from governance.core.permissions import PermissionDecision
+from loom.background import is_own_cancellation
 from loom.errors import ConfigError
 from loom.events import Event
 from loom.legacy import takes, warn_legacy_protocol
@@ -98,7 +100,9 @@ class HookRegistry:
             said = await self._in_time(hook, call.shown())
         except TimeoutError:
             return PermissionDecision.deny_(f"{call.tool}: the hook {_name(hook)} did not answer in time")
-        except Exception as error:
+        except (Exception, CancelledError) as error:
+            if is_own_cancellation(error):
+                raise
             logger.exception("a hook failed before a tool")
             return PermissionDecision.deny_(f"{call.tool}: the hook {_name(hook)} failed: {type(error).__name__}")
         if said is None:
@@ -112,7 +116,9 @@ class HookRegistry:
     async def _tell(self, hook: Callable[..., Any], *args: Any) -> None:
         try:
             await self._in_time(hook, *args)
-        except Exception:
+        except (Exception, CancelledError) as error:
+            if is_own_cancellation(error):
+                raise
             logger.exception("the hook %s failed", _name(hook))
 
     async def _in_time(self, hook: Callable[..., Any], *args: Any) -> Any:

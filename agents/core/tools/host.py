@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from asyncio import CancelledError, current_task
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from difflib import get_close_matches
@@ -15,6 +15,7 @@ import anyio
 
 from agents.core.tools.base import CallAt, ToolEvent
 from agents.core.tools.tool import Tool, as_tool
+from loom.background import is_own_cancellation
 from loom.errors import ConfigError
 from loom.messages import ToolCall, ToolDef, ToolResult, utcnow
 
@@ -80,7 +81,7 @@ class InProcessToolHost:
         try:
             output = await found.execute(args)
         except (Exception, SystemExit, CancelledError) as exc:  # a tool that calls sys.exit() must not stop the worker
-            if isinstance(exc, CancelledError) and _is_cancelled():
+            if is_own_cancellation(exc):
                 raise
             logger.debug("tool %s failed", tool, exc_info=exc)
             took = (perf_counter() - start) * 1000
@@ -148,12 +149,6 @@ class _Watch:
             self._news = anyio.Event()
             await self._news.wait()
         return self._events.popleft()
-
-
-def _is_cancelled() -> bool:
-    """Whether the running task is cancelled, and not only one that a tool of its has waited for."""
-    task = current_task()
-    return task is None or task.cancelling() > 0
 
 
 def _reason(exc: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -259,6 +260,47 @@ async def test_a_tool_can_demand_approval_where_nothing_else_is_wired() -> None:
 def test_a_time_that_gives_hooks_none_is_refused(seconds: Any) -> None:
     with pytest.raises(ConfigError, match="hook_timeout_s"):
         HookRegistry(hook_timeout_s=seconds)
+
+
+async def _wait_for_a_cancelled_task(*_: Any) -> None:
+    task = asyncio.ensure_future(asyncio.sleep(10))
+    task.cancel()
+    await task
+
+
+@pytest.mark.parametrize("by", ["hooks", "approval"])
+async def test_who_waits_for_a_task_that_is_cancelled_has_failed_and_does_not_cancel_the_run(by: str) -> None:
+    hooks = HookRegistry([_wait_for_a_cancelled_task if by == "hooks" else _asking])
+    gate = StandardGate(hooks=hooks, approval_handler=_wait_for_a_cancelled_task)
+
+    verdict = await gate.check(action("read"))
+
+    assert isinstance(verdict, Deny)
+    assert "failed: CancelledError" in verdict.reason
+
+
+async def test_a_hook_after_a_tool_that_waits_for_a_cancelled_task_ends_nothing() -> None:
+    gate = StandardGate(hooks=HookRegistry([], [_wait_for_a_cancelled_task]))
+
+    await gate.returned(action("read"), ToolResult.success("", "ok"))
+
+
+@pytest.mark.parametrize("by", ["hooks", "approval"])
+async def test_a_run_that_is_cancelled_while_somebody_is_asked_is_cancelled(by: str) -> None:
+    async def wait(*_: Any) -> None:
+        await anyio.sleep(10)
+
+    gate = StandardGate(hooks=HookRegistry([wait if by == "hooks" else _asking]), approval_handler=wait)
+    task = asyncio.ensure_future(gate.check(action("read")))
+    await asyncio.sleep(0.01)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def _asking(call: ToolCall) -> PermissionDecision:
+    return PermissionDecision.ask_()
 
 
 async def test_who_is_asked_about_a_call_cannot_change_it() -> None:
