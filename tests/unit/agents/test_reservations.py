@@ -243,6 +243,22 @@ async def test_a_model_that_fails_is_heard_though_its_budget_fails_too(caplog: p
     assert budget.usage_for(None)["tokens_total"] == 0
 
 
+async def test_a_stream_that_breaks_when_it_has_told_its_usage_is_booked_with_that() -> None:
+    class Closing(Slow):
+        async def stream(self, messages: list[Message], **options: Any) -> Any:
+            yield ModelChunk(kind="text", text="word ")
+            yield ModelChunk(kind="finish", usage=Usage(input_tokens=500, output_tokens=200))
+            raise PermanentModelError("the connection did not close")
+
+    async def ignore(event: Event) -> None: ...
+
+    budget = StandardBudget(BudgetConfig(max_tokens=10_000))
+    with pytest.raises(PermanentModelError):
+        await Agent("", model=Closing(), budget=budget).run("go", emit=ignore)
+
+    assert budget.usage_for(None)["tokens_total"] == 700
+
+
 async def test_a_refused_answer_is_paid_for_and_booked() -> None:
     class Refusing(Slow):
         async def complete(self, messages: list[Message], **options: Any) -> Any:

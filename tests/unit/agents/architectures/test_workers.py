@@ -1,5 +1,7 @@
 """What a worker has of its own, what it has of its team, and what it never hears."""
 
+from contextlib import suppress
+
 from agents.core.architectures.router import Router, RouterRoute
 from agents.core.architectures.supervisor import Supervisor
 from agents.core.architectures.swarm import Handoff
@@ -13,6 +15,7 @@ from governance.core.hooks import HookRegistry
 from governance.core.permissions import PermissionDecision
 from governance.core.secrets import DictSecrets
 from loom.context import get_run_context
+from loom.errors import PermanentModelError
 from memory.core.backends.in_memory import InMemoryMemory
 from tests.unit.agents.architectures.cast import Cast, tool_turn
 
@@ -204,6 +207,19 @@ async def test_the_secrets_of_a_worker_are_not_in_the_audit_log_or_the_telemetry
     [said] = await log.query(action="tool_call")
     assert said.payload["args"] == {"word": "[REDACTED]"}
     assert "correct horse" not in repr(await log.all_entries()) + repr(telemetry.spans())
+
+
+async def test_an_error_of_a_worker_tells_the_telemetry_of_its_team_no_secret():
+    cast, telemetry = Cast(), InMemoryTelemetry()
+    refused = PermanentModelError("the key correct horse is refused")
+    worker = cast.agent("desk", refused, secrets=DictSecrets({"door": "correct horse"}))
+
+    with suppress(PermanentModelError):
+        await cast.team(desk_of(worker), "route: desk", telemetry=telemetry).run("Go.", user_id="ann")
+
+    asked = [span for span in telemetry.spans() if "is refused" in repr(span) and "model" in span.name]
+    assert asked
+    assert "correct horse" not in repr(asked)
 
 
 async def test_workers_write_in_the_teams_workspace_under_their_own_names():
