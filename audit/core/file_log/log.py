@@ -77,7 +77,7 @@ class FileAuditLog:
     def _said(
         self, session_id: str, actor: str, action: str, payload: dict[str, Any], user_id: str | None
     ) -> dict[str, Any]:
-        for text in (session_id, actor, action, user_id or ""):
+        for text in (session_id, actor, action, "" if user_id is None else user_id):
             if not isinstance(text, str):  # found when it is written, it would hold up the entries of others
                 raise TypeError(f"audit log: session_id, actor, action and user_id are texts, not {text!r}")
         return {

@@ -193,11 +193,13 @@ def test_it_is_written_when_the_process_exits(tmp_path: Path) -> None:
     assert lines(log) == 1
 
 
-async def test_an_id_that_is_no_text_is_refused_and_holds_up_nobody(tmp_path: Path) -> None:
+@pytest.mark.parametrize("user_id", [7, 0])
+async def test_an_id_that_is_no_text_is_refused_and_holds_up_nobody(tmp_path: Path, user_id: Any) -> None:
     log = log_in(tmp_path)
 
-    with pytest.raises(TypeError, match="not 7"):
-        await log.append_soon(session_id="s", actor="a", action="x", payload={}, user_id=7)  # type: ignore[arg-type]
+    for append in (log.append_soon, log.append):
+        with pytest.raises(TypeError, match=f"not {user_id}"):
+            await append(session_id="s", actor="a", action="x", payload={}, user_id=user_id)
     await now(log, 1)
 
     assert await numbers(log) == [1]
