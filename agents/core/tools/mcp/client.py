@@ -161,10 +161,11 @@ class MCPClient:
             context = get_run_context()
             spec = await self._spec.resolved(context)
             spec.check()
-            link = Link(spec, home, self.door, self._bells)
-            self._link, self._user_id = (home, link), context.user_id
-            weakref.finalize(self, _let_go, home, link).atexit = False
-        elif self._is_somebody_elses():
+            if self._link is None or self._link[0] is not home:  # else another call came first, maybe another user's
+                link = Link(spec, home, self.door, self._bells)
+                self._link, self._user_id = (home, link), context.user_id
+                weakref.finalize(self, _let_go, home, link).atexit = False
+        if self._is_somebody_elses():
             raise MCPError(f"MCP server {self.name!r}: this client has the credentials of another user")
         return self._link
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import anyio
 import pytest
@@ -485,6 +486,36 @@ async def test_a_client_does_not_lend_the_credentials_of_one_user_to_another() -
         await client.aclose()
         assert await client.list_tools()
     await client.aclose()
+
+
+async def test_of_two_users_who_first_need_a_client_at_once_it_speaks_for_one() -> None:
+    asked = anyio.Event()
+
+    async def token(context: RunContext) -> dict[str, str]:
+        if context.user_id == "ann":
+            asked.set()
+            await anyio.sleep(0.2)
+        return {"TOKEN": context.user_id or ""}
+
+    client = MCPClient(plain(env=token))
+
+    async def ask(user: str, outcomes: dict[str, Any]) -> None:
+        async with set_run_context(RunContext(user_id=user)):
+            try:
+                outcomes[user] = await client.call_tool("process", {})
+            except MCPError as error:
+                outcomes[user] = str(error)
+
+    outcomes: dict[str, Any] = {}
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask, "ann", outcomes)
+        await asked.wait()
+        tasks.start_soon(ask, "ben", outcomes)
+    async with set_run_context(RunContext(user_id="ben")):
+        await client.call_tool("process", {})
+    await client.aclose()
+
+    assert "another user" in outcomes["ann"]
 
 
 def test_a_registry_works_under_trio() -> None:
