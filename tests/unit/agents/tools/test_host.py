@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -162,6 +163,19 @@ async def test_what_a_tool_cancels_itself_is_an_error_result() -> None:
     assert (await host.call("lose", {})).error == "CancelledError"
     both = await together([partial(host.call, "lose", {}, call_id=call_id) for call_id in "ab"])
     assert [result.call_id for result in both] == ["a", "b"]
+
+
+def test_what_a_tool_cancels_itself_is_an_error_result_under_trio_too() -> None:
+    def lose() -> None:
+        async def cancelled() -> None:
+            raise asyncio.CancelledError
+
+        asyncio.run(cancelled())
+
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(anyio.run, InProcessToolHost([lose]).call, "lose", {}, backend="trio").result()
+
+    assert result.error == "CancelledError"
 
 
 async def test_a_timeout_is_an_error_result_that_says_so() -> None:
