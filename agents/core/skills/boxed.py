@@ -31,8 +31,9 @@ class Boxed:
         timeout_seconds: float,
         max_output_bytes: int,
     ) -> Finished:
-        words = [self._python if word == sys.executable else word for word in argv]
-        command = self._box.program(words, folder=folder, env=env, readable=prefixes(words[0]))
+        program, *words = argv
+        program = self._python if program == sys.executable else program
+        command = self._box.program([program, *words], folder=folder, env=env, readable=prefixes(program))
         return await run_process(
             command, folder=folder, env={}, timeout_seconds=timeout_seconds, max_output_bytes=max_output_bytes
         )

@@ -14,6 +14,7 @@ import json
 import os
 import resource
 import runpy
+import signal
 import sys
 from typing import Any
 
@@ -42,6 +43,7 @@ def main() -> None:
 
 def become(limits: str, argv: list[str]) -> None:
     _limit(json.loads(limits))
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and a program inherits that
     try:
         os.execvp(argv[0], argv)  # noqa: S606 - the program that the caller checked
     except OSError as problem:

@@ -71,8 +71,9 @@ class SubprocessSandbox:
 
     def program(self, argv: Sequence[str], *, folder: Path, env: Mapping[str, str]) -> list[str]:
         """The command line that starts a program of a folder within these walls, with exactly `env`."""
-        words = [self._python if word == sys.executable else word for word in argv]
-        limited = [self._python, "-I", _CHILD, json.dumps(asdict(self._limits)), *words]
+        program, *words = argv
+        program = self._python if program == sys.executable else program
+        limited = [self._python, "-I", _CHILD, json.dumps(asdict(self._limits)), program, *words]
         if self._box is None:
             return limited
         return self._box.program(limited, folder=folder, env=env, readable=[_CHILD, *prefixes(self._python)])

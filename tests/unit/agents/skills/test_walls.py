@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,6 +111,23 @@ async def test_a_function_of_a_skill_runs_in_a_process_of_its_own(home: Path) ->
     assert here.output == os.getpid()
     assert apart.ok
     assert apart.output != os.getpid()
+
+
+async def test_a_script_hears_of_a_closed_pipe_as_anywhere(home: Path) -> None:
+    result = await said(skills(home, "yes | head -n 1"), SubprocessSandbox(no_tools()))
+
+    assert result.output == "y"
+
+
+async def test_an_argument_stays_what_it_is_where_another_python_is_used(home: Path) -> None:
+    found = skills(home, "import sys\nprint(sys.argv[1], sys.executable)", suffix="py")
+
+    other = home / "python"
+    other.symlink_to(sys.executable)
+
+    result = await said(found, SubprocessSandbox(no_tools(), python=str(other)), path=sys.executable)
+
+    assert result.output == f"{sys.executable} {other}"
 
 
 @boxed
