@@ -14,8 +14,9 @@ from agents.core.skills.errors import SkillError
 _FENCE = re.compile(r"\A---[ \t]*\n(.*?)(?:^|\n)---[ \t]*(?:\n|\Z)", re.DOTALL)
 _PLAIN_LINE = re.compile(r"^([A-Za-z][\w-]*): +([^\s\"'\[{|>&*!%@`#].*)$", re.MULTILINE)
 _MAX_BYTES = 65_536
-# PyYAML lets the last two pass: of `2026-13-01`, which looks like a date, and of brackets a thousand deep.
-_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
+# PyYAML lets all but the first pass: of `2026-13-01`, which looks like a date, of brackets a thousand deep, and of
+# values that are not of their tag: `!!int ''`, `!!bool x`, `!!timestamp x`.
+_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError)
 
 
 def split(text: str, *, source: str) -> tuple[dict[str, Any], str]:

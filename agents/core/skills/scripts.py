@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, cast
 
@@ -108,10 +107,14 @@ class Script:
 def inside(folder: Path, path: PurePosixPath | str) -> Path:
     """The real path of a file of the skill. Raises SkillError when it is elsewhere, also by way of a link."""
     root = folder.resolve()
-    found = (root / path).resolve()
+    try:
+        found = (root / path).resolve()
+        is_file = found.is_file()
+    except (OSError, ValueError) as problem:  # too long, or with characters that no name has
+        raise SkillError(f"{str(path)!r} is no path in skill {folder.name!r}: {problem}") from problem
     if not found.is_relative_to(root):
         raise SkillError(f"{str(path)!r} leads out of the folder of skill {folder.name!r}")
-    if not found.is_file():
+    if not is_file:
         raise SkillError(f"there is no file {str(path)!r} in skill {folder.name!r}")
     return found
 
@@ -190,7 +193,7 @@ def _effect(declared: Mapping[str, Any], where: str) -> Effect | None:
 
 def _seconds(declared: Mapping[str, Any], where: str) -> float:
     value = declared.get("timeout", DEFAULT_SECONDS)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < inf:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
         raise SkillError(f"{where}: timeout is {value!r}, not a number of seconds above 0")
     return float(value)
 
