@@ -12,17 +12,39 @@ REPLACEMENT = "\ufffd"
 
 
 def mended(value: Any) -> Any:
-    """A text, or the texts in lists and mappings, with halves of surrogate pairs joined or else replaced by U+FFFD."""
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, dict):
-        return {mended(key): mended(item) for key, item in value.items()}
+    """A text, or the texts in lists and mappings, with halves of surrogate pairs joined or else replaced by U+FFFD.
+
+    The value itself where there are none.
+    """
+    top, copies, is_whole = [value], dict[int, Any](), True
+    todo: list[Any] = [top]
+    while todo:  # without recursion: arguments are nested as deep as the model likes
+        into = todo.pop()
+        for place, item in into.items() if isinstance(into, dict) else enumerate(into):
+            if isinstance(item, str):
+                into[place] = _whole(item)
+                is_whole = is_whole and into[place] == item
+            elif isinstance(item, dict | list):
+                copy = copies.get(id(item))
+                if copy is None:
+                    copy = copies[id(item)] = _copied(item)
+                    todo.append(copy)
+                    is_whole = is_whole and (isinstance(item, list) or copy.keys() == item.keys())
+                into[place] = copy
+    return value if is_whole else top[0]
+
+
+def _copied(value: Any) -> Any:
     if isinstance(value, list):
-        return [mended(item) for item in value]
-    return value
+        return list(value)
+    return {_whole(key) if isinstance(key, str) else key: item for key, item in value.items()}
+
+
+def _whole(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def begun(text: str) -> tuple[str, str]:
     """A piece of a stream that can be shown, and the half at its end that waits for the next piece."""
     half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
-    return mended(text.removesuffix(half)), half
+    return _whole(text.removesuffix(half)), half

@@ -247,7 +247,7 @@ async def ask(request: Request, on_chunk: OnChunk | None = None) -> Reply:
     complete = getattr(model, "complete", None)
     if on_chunk is None and complete is not None:
         text, calls, usage, finish_reason = await complete(request.messages, **options)
-        return Reply(mended(text), _mended(calls), usage, finish_reason)
+        return Reply(mended(text), tuple([_mended(call) for call in calls]), usage, finish_reason)
     return await _collect(model.stream(list(request.messages), **options), on_chunk)
 
 
@@ -263,8 +263,11 @@ async def _collect(chunks: AsyncIterator[ModelChunk], on_chunk: OnChunk | None) 
                 texts.append(text)
                 if text != said.text:
                     chunk = said.model_copy(update={"text": text})
-            if chunk.tool_call is not None:
-                calls.append(chunk.tool_call)
+            if said.tool_call is not None:
+                call = _mended(said.tool_call)
+                calls.append(call)
+                if call is not said.tool_call:
+                    chunk = chunk.model_copy(update={"tool_call": call})
             if chunk.usage is not None:
                 usage = chunk.usage
             finish_reason = chunk.finish_reason or finish_reason
@@ -272,12 +275,9 @@ async def _collect(chunks: AsyncIterator[ModelChunk], on_chunk: OnChunk | None) 
                 await on_chunk(chunk)
     if half:
         texts.append(REPLACEMENT)
-    return Reply("".join(texts), _mended(calls), usage, finish_reason)
+    return Reply("".join(texts), tuple(calls), usage, finish_reason)
 
 
-def _mended(calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
-    try:
-        whole = [(call, mended(call.args)) for call in calls]
-    except RecursionError:  # a model that nests them without end has its call, and hears what the tool says to it
-        return tuple(calls)
-    return tuple([call if args == call.args else call.model_copy(update={"args": args}) for call, args in whole])
+def _mended(call: ToolCall) -> ToolCall:
+    args = mended(call.args)
+    return call if args is call.args else call.model_copy(update={"args": args})

@@ -47,6 +47,7 @@ async def test_an_answer_is_whole_for_those_who_keep_watch_and_call() -> None:
     async def watch(event: Event) -> None:
         if event.kind is EventKind.MODEL_CHUNK:
             shown.append(event.payload["chunk"].text or "")
+            assert event.model_dump_json()  # whoever sends it on
 
     result = await Agent("", model=Cutting(), tools=[say]).run("go", emit=watch)
 
@@ -85,4 +86,25 @@ async def test_a_prompt_or_an_id_with_half_a_pair_is_refused_before_a_model_is_a
 
 @given(VALUES)
 def test_what_has_no_halves_stays_as_it_is(value: Any) -> None:
-    assert mended(value) == value
+    assert mended(value) is value
+
+
+@given(VALUES)
+def test_halves_are_mended_wherever_they_are(value: Any) -> None:
+    with_halves = {"".join(HALVES): [value, HALVES[0]], "b": {HALVES[1]: value}}
+
+    assert mended(with_halves) == {"😀": [value, "\ufffd"], "b": {"\ufffd": value}}
+
+
+def test_a_value_may_be_nested_deeper_than_python_calls() -> None:
+    whole: Any = "ü"
+    cut: Any = HALVES[0]
+    for _ in range(5000):
+        whole, cut = [whole], {"a": cut}
+
+    found = mended(cut)
+    for _ in range(5000):
+        found = found["a"]
+
+    assert mended(whole) is whole
+    assert found == "\ufffd"
