@@ -32,7 +32,7 @@ class FileAuditLog:
     and `verify` read all of it.
 
     What nobody waits for (`append_soon`) gathers for 2 ms, and is written at once with the next entry that somebody
-    does wait for; at the latest when the process ends.
+    does wait for; at the latest when the interpreter exits.
 
     Without a secret one is made and kept in `<path>.key`. Raises ConfigError when that file is gone while the log is
     not, or when others can read it.
