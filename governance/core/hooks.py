@@ -89,7 +89,7 @@ class HookRegistry:
 
     async def post_tool(self, call: ToolCall, result: ToolResult, *, user_id: str | None = None) -> None:
         for hook in tuple(self.post_tool_hooks):
-            await self._tell(hook, call, result)
+            await self._tell(hook, call.shown(), result)
 
     async def on_event(self, event: Event) -> None:
         for hook in tuple(self.event_hooks):

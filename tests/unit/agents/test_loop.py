@@ -24,7 +24,7 @@ from agents.core.tools.host import InProcessToolHost
 from agents.core.tools.tool import tool
 from audit.core.log import FullTranscriptAuditLog, InMemoryAuditLog
 from audit.core.telemetry import InMemoryTelemetry
-from governance.core.approvals import Edit, Respond
+from governance.core.approvals import Approve, Edit, Respond
 from governance.core.budget import Budget, BudgetConfig, BudgetStatus, NoBudget, Reservation
 from governance.core.hooks import HookRegistry
 from governance.core.permissions import PermissionDecision, StandardPermissions
@@ -221,6 +221,26 @@ async def test_hooks_are_shown_the_call_that_ran_and_not_the_one_that_a_person_e
     edits = Asks(Edit({"to": "carol"}))
     await agent_with(calling("send", to="bob"), hooks=hooks, approval_handler=edits).run("x")
     assert (seen, ran) == ([{"to": "carol"}], ["carol"])
+
+
+async def test_a_hook_that_edits_what_it_is_shown_changes_nothing_of_what_the_model_has_asked() -> None:
+    hooks = HookRegistry()
+
+    @hooks.register_pre_tool
+    @hooks.register_post_tool
+    async def mask(call: ToolCall, result: ToolResult | None = None) -> None:
+        call.args["to"] = "***"
+
+    read: list[Message] = []
+
+    def listen(messages: list[Message]) -> ScriptedTurn:
+        read.extend(messages)
+        return ScriptedTurn("done")
+
+    await agent_with(calling("send", to="bob"), listen, hooks=hooks, approval_handler=Asks(Approve())).run("x")
+
+    assert ran == ["bob"]
+    assert [call.args for message in read for call in message.tool_calls] == [{"to": "bob"}]
 
 
 async def test_a_tool_that_appears_while_its_turn_runs_is_not_called_unjudged() -> None:

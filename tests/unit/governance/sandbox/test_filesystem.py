@@ -168,6 +168,24 @@ def test_a_text_is_no_list_of_folders_or_names(named: Any) -> None:
         FilesystemSandbox(Recorder(), **named)
 
 
+async def test_what_is_undone_has_the_paths_that_were_called(root: Path) -> None:
+    class Undoing(Recorder):
+        def can_undo(self, tool: str) -> bool:
+            return tool == "do"
+
+        async def undo(self, tool: str, args: Mapping[str, Any], output: Any) -> Any:
+            self.calls.append((tool, args))
+
+    inner = Undoing()
+    walled = NoSandbox(FilesystemSandbox(inner, roots=[root]))
+    await walled.call("do", {"path": "sub/note.txt"})
+    await walled.undo("do", {"path": "sub/note.txt"}, "done")
+
+    assert walled.can_undo("do")
+    assert not walled.can_undo("look")
+    assert inner.calls == [("do", {"path": str(root.resolve() / "sub/note.txt")})] * 2
+
+
 async def test_wrappers_pass_the_rest_on(root: Path) -> None:
     walled, inner = sandbox(root)
 
