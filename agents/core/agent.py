@@ -14,7 +14,7 @@ from agents.core.checks import check_count, check_effort, check_parts, check_tex
 from agents.core.config import read_config, read_toml
 from agents.core.context_policy import ContextPolicy, context_policy
 from agents.core.graph.writing import build_graph, write_graph
-from agents.core.kit import Desk, Kit, make_kit
+from agents.core.kit import Kit, all_tools, make_kit
 from agents.core.llm.base import Model
 from agents.core.llm.resolver import resolve_model
 from agents.core.parts import NETWORK_MODELS, prompt_caching_of, redactor_of, tool_host_of, with_retries
@@ -346,11 +346,7 @@ class Agent:
 
     async def tools_list(self) -> list[str]:
         """The names of its tools: its own, and those of its skills, workspace, plan and MCP servers."""
-        host = self._tool_host
-        if self.kit is not None:
-            desk = Desk(self.kit, host)
-            await desk.reserve(host)
-            host = desk.tools
+        host = self._tool_host if self.kit is None else await all_tools(self.kit, self._tool_host)
         return [tool.name for tool in await host.list_tools()]
 
     async def generate_graph(self, path: str | Path | None = None, *, title: str | None = None) -> str:

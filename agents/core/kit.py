@@ -139,6 +139,13 @@ class Desk:
         return list(self._kit.workspace.cited_slugs(user_id=context.user_id, run_id=context.run_id))
 
 
+async def all_tools(kit: Kit, own: ToolHost) -> ToolHost:
+    """The tools that a run would begin with: an agent's own, and those of its kit."""
+    desk = Desk(kit, own)
+    await desk.reserve(own)
+    return desk.tools
+
+
 def make_kit(*, skills: Any = None, mcp: Any = None, workspace: Any = None, living_plan: Any = None) -> Kit:
     """Read the specs of an agent's constructor. Raises ConfigError, SkillError or MCPError for what makes no sense."""
     registry = skills if isinstance(skills, SkillRegistry) else SkillRegistry(skills or ())
