@@ -35,6 +35,11 @@ async def numbers(log: FileAuditLog) -> list[int]:
     return [entry.payload["n"] for entry in await log.query(action="x")]
 
 
+def full(*args: object) -> int:
+    """In place of a write: the disk is full."""
+    raise OSError(28, "No space left on device")
+
+
 def lines(log: FileAuditLog) -> int:
     return len(log.path.read_bytes().splitlines())
 
@@ -106,9 +111,6 @@ async def test_what_could_not_be_written_is_kept_and_the_next_is_told(
 ) -> None:
     log = log_in(tmp_path)
     await now(log, 1)
-
-    def full(*args: object) -> int:
-        raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
         broken.setattr("audit.core.file_log.files.os.write", full)
@@ -210,9 +212,6 @@ async def test_it_is_not_written_twice_when_what_comes_after_fails(
 ) -> None:
     log = log_in(tmp_path)
     await now(log, 1)
-
-    def full(*args: object) -> int:
-        raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
         broken.setattr("audit.core.file_log.files.os.pwrite", full)  # the head

@@ -24,6 +24,11 @@ def desk_of(agent):
     return Router(routes=[RouterRoute("desk", agent)])
 
 
+def stamp() -> str:
+    """Stamp."""
+    return "stamped"
+
+
 async def test_a_worker_may_use_the_teams_tools_after_its_own():
     cast = Cast()
 
@@ -99,10 +104,6 @@ async def test_a_worker_with_a_memory_of_its_own_keeps_it():
 async def test_a_worker_that_watches_its_calls_takes_no_guard_of_the_team_away():
     cast, heard = Cast(), []
 
-    def stamp() -> str:
-        """Stamp."""
-        return "stamped"
-
     async def refuse(call):
         heard.append("team before")
         return PermissionDecision.deny_("not today") if heard.count("team before") > 1 else None
@@ -126,10 +127,6 @@ async def test_a_worker_that_watches_its_calls_takes_no_guard_of_the_team_away()
 async def test_hooks_that_a_team_and_its_worker_share_hear_of_a_call_once():
     cast, heard = Cast(), []
 
-    def stamp() -> str:
-        """Stamp."""
-        return "stamped"
-
     async def hear(call, result):
         heard.append(call.tool)
 
@@ -143,10 +140,6 @@ async def test_hooks_that_a_team_and_its_worker_share_hear_of_a_call_once():
 
 async def test_hooks_that_decide_by_user_are_told_the_user_of_a_workers_call_too():
     cast, heard = Cast(), []
-
-    def stamp() -> str:
-        """Stamp."""
-        return "stamped"
 
     class ByUser(HookRegistry):
         async def pre_tool(self, call, *, user_id=None):
@@ -168,10 +161,6 @@ async def test_hooks_that_decide_by_user_are_told_the_user_of_a_workers_call_too
 
 async def test_hooks_that_are_shared_over_a_team_with_others_between_hear_of_a_call_once():
     cast, heard = Cast(), []
-
-    def stamp() -> str:
-        """Stamp."""
-        return "stamped"
 
     async def before(call):
         heard.append("shared before")
