@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -17,6 +18,10 @@ WITHOUT_DJANGO = Path(__file__).parent / "unit"
 
 settings.register_profile("loom", deadline=None)  # how long an example takes is a matter of the machine
 settings.load_profile("loom")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A job in the background of a shell ignores Ctrl-C, and so would every program that a test starts and interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
